@@ -1,0 +1,158 @@
+"""Every sentence that the model reads, written once: conversations, questions, and how an answer is read."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from hawkeye.temporal import Choice
+
+HUMAN = "###Human:"
+ASSISTANT = "###Assistant:"
+STOP = "###"
+"""Ends an answer; generation stops there."""
+
+VISUAL_MARKER = "<VideoHere>"
+"""Stands in a prompt where the visual tokens go."""
+
+GROUNDING_INSTRUCTION = (
+    "Examine the video and choose the most appropriate choice in accordance with the video's content."
+)
+QA_INSTRUCTION = (
+    "Carefully watch the video and pay attention to the cause and sequence of events, the detail and movement of "
+    "objects, and the action and pose of persons. Based on your observations, select the best option that accurately "
+    "addresses the question."
+)
+GROUNDING_QUESTION = "During which part of the video does '%s' occur?"
+ONLY_BEST_OPTION = "Only give the best option."
+GROUNDING_ANSWER_PREFIX = "Best option: ("
+QA_ANSWER_PREFIX = "Best option:("
+
+CHOICE_SENTENCES: Mapping[Choice, str] = {
+    Choice.BEGINNING: "At the beginning of the video.",
+    Choice.MIDDLE: "In the middle of the video.",
+    Choice.END: "At the end of the video.",
+    Choice.THROUGHOUT: "Throughout the entire video.",
+}
+LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+
+
+@dataclass(frozen=True)
+class Turn:
+    """One question and its answer; `instruction` counts for the first turn of a conversation only."""
+
+    question: str
+    answer: str
+    instruction: str = ""
+
+
+def frames_message(seconds: Sequence[float]) -> str:
+    """Says when the frames were sampled, in seconds from the start of the window."""
+    times = ", ".join(f"{second:.1f}" for second in seconds)
+    return f"The video contains {len(seconds)} frames sampled at {times} seconds."
+
+
+def conversation(turns: Sequence[Turn], message: str = "", *, is_image: bool = False) -> str:
+    """A training conversation; `VISUAL_MARKER` stands for the visual tokens.
+
+    `message` is the sentence about the frames, or empty.
+    """
+    tag = "Image" if is_image else "Video"
+    instruction = turns[0].instruction
+    parts = [f"{instruction} " if instruction else "", f"{HUMAN} <{tag}>{VISUAL_MARKER}</{tag}> "]
+    parts.append(f"{message} " if message else "")
+    for turn in turns:
+        parts.append(f"{HUMAN} {turn.question} " if turn.question else "")
+        parts.append(f"{ASSISTANT} {turn.answer} ")
+    return "".join(parts) + STOP
+
+
+def qformer_text(turns: Sequence[Turn], *, with_question: bool) -> str:
+    """What the Q-Former reads for a conversation: the instruction, and in the original's training the first question.
+
+    The question follows only where there is an instruction, as in the original.
+    """
+    instruction, question = turns[0].instruction, turns[0].question
+    return f"{instruction} {question}" if with_question and instruction and question else instruction
+
+
+def trained_parts(text: str) -> list[tuple[int, int]]:
+    """The character ranges of a conversation that the loss counts.
+
+    They are all answers with the separators around them: `###Assistant: ... ###` and every `###Human:` after the
+    visual tokens (the golden labels train on these too).
+
+    Returns:
+        Half-open ranges in order, as offsets into `text`.
+    """
+    first = text.find(VISUAL_MARKER) + len(VISUAL_MARKER) if VISUAL_MARKER in text else 0
+    pattern = re.compile(f"{HUMAN}|{ASSISTANT}.*?(?={HUMAN}|{ASSISTANT}|$)", re.DOTALL)
+    return [match.span() for match in pattern.finditer(text) if match.start() >= first]
+
+
+def lettered(options: Sequence[str]) -> list[str]:
+    """The options with "(A) ", "(B) ", ... before them.
+
+    Raises:
+        ValueError: if there are more options than letters.
+    """
+    if len(options) > len(LETTERS):
+        raise ValueError(f"{len(options)} options, but only {len(LETTERS)} letters to name them")
+    return [f"({letter}) {option}" for letter, option in zip(LETTERS, options)]
+
+
+def multiple_choice(question: str, options: Sequence[str]) -> str:
+    """A question with lettered options, one a line."""
+    return "\n".join([f"Question: {question}", "Options:", *lettered(options)])
+
+
+def grounding_question(query: str, order: Sequence[Choice]) -> str:
+    """The second message of a grounding prompt, options in the given order."""
+    question = multiple_choice(GROUNDING_QUESTION % query, [CHOICE_SENTENCES[choice] for choice in order])
+    return f"{GROUNDING_INSTRUCTION}\n{question}\n{ONLY_BEST_OPTION}"
+
+
+def qa_question(question: str, candidates: Sequence[str]) -> str:
+    """The second message of a multiple-choice prompt."""
+    return f"{QA_INSTRUCTION}\n{multiple_choice(question, candidates)}\n{ONLY_BEST_OPTION}"
+
+
+def _prompt(instruction: str, message: str, question: str, answer_prefix: str) -> str:
+    return (
+        f"{instruction}\n{HUMAN} <Video>{VISUAL_MARKER}</Video> {message}\n"
+        f"{HUMAN} {question}\n{ASSISTANT} {answer_prefix}"
+    )
+
+
+def grounding_prompt(query: str, order: Sequence[Choice], seconds: Sequence[float]) -> str:
+    """The whole prompt that asks in which part of the window `query` happens."""
+    return _prompt(
+        GROUNDING_INSTRUCTION, frames_message(seconds), grounding_question(query, order), GROUNDING_ANSWER_PREFIX
+    )
+
+
+def qa_prompt(question: str, candidates: Sequence[str], seconds: Sequence[float]) -> str:
+    """The whole prompt of a multiple-choice question."""
+    return _prompt(QA_INSTRUCTION, frames_message(seconds), qa_question(question, candidates), QA_ANSWER_PREFIX)
+
+
+def open_prompt(question: str, seconds: Sequence[float], instruction: str = QA_INSTRUCTION) -> str:
+    """The prompt of a question that is answered freely."""
+    return _prompt(instruction, frames_message(seconds), question, "").rstrip()
+
+
+def parse_option(answer: str, options: Sequence[str]) -> int | None:
+    """Which option a generated answer names: it begins with "(X)" or "X)", or with the option's own words.
+
+    Case and surrounding space do not matter. None where it names no option; callers count those.
+    """
+    text = " ".join(answer.strip().lower().split())
+    match = re.match(r"\(?\s*([a-z])\s*\)", text)
+    if match:
+        index = LETTERS.lower().index(match.group(1))
+        return index if index < len(options) else None
+    for index, option in enumerate(options):
+        if option and text.startswith(option.strip().lower().rstrip(".")):
+            return index
+    return None
