@@ -1,0 +1,208 @@
+"""Run configurations: typed, read from YAML, with parents (`extends:`) and `key=value` overrides."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+
+class ConfigError(ValueError):
+    """A configuration that cannot be used; the message names the file, the field and the value."""
+
+
+class Settings(BaseModel):
+    """Base of all configurations: unknown keys and wrong types are errors."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=(), allow_inf_nan=False)
+
+
+class SourceSettings(Settings):
+    """One HawkEye-IT instruction file and the videos it speaks of."""
+
+    annotations: Path = Field(description="The instruction file, a JSON list.")
+    videos: Path | None = Field(None, description="Folder that the rows' video names start from; none for text rows.")
+    windows: Literal["crop", "path"] = Field(
+        "crop", description="How a window around a segment is drawn: the paper's crops, or those recursion meets."
+    )
+
+
+class StageSettings(Settings):
+    """One phase of a curriculum: what is shown, for how many optimiser steps, at which learning rate."""
+
+    name: str = Field(description="Folder of the stage's checkpoints and name of its curve.")
+    steps: int = Field(gt=0, description="Optimiser steps.")
+    windows_per_step: int = Field(gt=0, description="Windows (or text rows) in one step.")
+    questions_per_window: int = Field(1, gt=0, description="At most so many questions share one window's frames.")
+    num_frames: int = Field(12, gt=0, description="Frames shown, chosen among the model's positions.")
+    learning_rate: float = Field(gt=0, description="Peak learning rate.")
+    warmup_steps: int = Field(20, ge=0, description="Steps of linear warm-up.")
+    min_lr_ratio: float = Field(0.0, ge=0, le=1, description="Where the cosine ends, as a share of the peak.")
+    sources: dict[str, float] = Field(min_length=1, description="Source name to its share of the windows.")
+
+
+class AnswerWeights(Settings):
+    """How much an answer's tokens count in the loss."""
+
+    letter: float = Field(1.0, ge=0, description="Weight of the letter or phrase that decides a multiple choice.")
+    rest: float = Field(1.0, ge=0, description="Weight of the other words of such an answer.")
+
+
+class FrameCacheSettings(Settings):
+    """Decoded frames at the model's input size, kept on disk: each video is decoded once."""
+
+    dir: Path = Field(description="Folder of the cache; may be deleted at any time.")
+    max_fps: float = Field(5.0, gt=0, description="Frames kept per second of video.")
+
+
+class TrainSettings(Settings):
+    """One training run."""
+
+    name: str = Field(description="Name of the run.")
+    model: Path = Field(description="A model directory to start from, or a YAML of sizes for random weights.")
+    output_dir: Path = Field(description="Where checkpoints, logs and the final model go.")
+    seed: int = Field(0, ge=0, description="Decides weights, order and every random choice.")
+    sources: dict[str, SourceSettings] = Field(min_length=1, description="The instruction files, by name.")
+    stages: list[StageSettings] = Field(min_length=1, description="The curriculum, in order.")
+    optimizer: Literal["adamw", "muon"] = Field("adamw", description="Muon applies to matrices, AdamW to the rest.")
+    weight_decay: float = Field(0.02, ge=0, description="On matrices alone.")
+    max_grad_norm: float = Field(1.0, gt=0, description="Gradients are clipped to this norm.")
+    precision: Literal["float32", "bfloat16"] = Field("float32", description="bfloat16 means autocast.")
+    gradient_checkpointing: bool = Field(False, description="Recompute activations: less memory, a third slower.")
+    answer_weights: AnswerWeights = AnswerWeights()
+    frame_cache: FrameCacheSettings = Field(description="Where decoded frames are kept.")
+    num_workers: int = Field(1, ge=0, description="Processes that prepare batches.")
+    save_steps: int = Field(500, gt=0, description="Steps between checkpoints.")
+    logging_steps: int = Field(20, gt=0, description="Steps between figures in the log.")
+
+
+SettingsType = TypeVar("SettingsType", bound=Settings)
+
+
+def load_settings(path: Path, kind: type[SettingsType], overrides: Sequence[str] = ()) -> SettingsType:
+    """Reads a configuration, its parents and the overrides.
+
+    Args:
+        path: a YAML file; its key `extends` names a parent, relative to the file.
+        kind: the class to check against.
+        overrides: `key=value`, with dots for nested keys ("stages.0.steps=10"); values are YAML.
+
+    Raises:
+        ConfigError: naming the file, the field and the value.
+    """
+    values = read_yaml(path)
+    for override in overrides:
+        _override(values, override)
+    return check_settings(values, kind, str(path))
+
+
+def check_settings(values: Mapping[str, Any], kind: type[SettingsType], where: str) -> SettingsType:
+    """Makes `kind` of plain values.
+
+    Raises:
+        ConfigError: listing every field that is wrong.
+    """
+    try:
+        return kind.model_validate(values)
+    except ValidationError as error:
+        lines = [_explain(dict(problem), kind) for problem in error.errors()]
+        raise ConfigError(f"{where}: " + "; ".join(lines)) from None
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """A YAML mapping with its parents merged in; what the child says wins.
+
+    Raises:
+        ConfigError: if a file is missing, is not YAML or is not a mapping, or extends itself.
+    """
+    return _read_yaml(Path(path), ())
+
+
+def _read_yaml(path: Path, children: tuple[Path, ...]) -> dict[str, Any]:
+    if path in children:
+        raise ConfigError(f"{path}: extends itself through {' -> '.join(map(str, children))}")
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        siblings = sorted(str(other) for other in path.parent.glob("*.yaml")) if path.parent.is_dir() else []
+        raise ConfigError(f"{path}: no such configuration{_nearest(str(path), siblings)}") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: cannot be read ({error})") from None
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{path}: not valid YAML ({' '.join(str(error).split())})") from None
+    if not isinstance(values, dict):
+        raise ConfigError(f"{path}: must hold a mapping of fields, not {type(values).__name__}")
+    parent = values.pop("extends", None)
+    if parent is None:
+        return values
+    return merge(_read_yaml(path.parent / parent, (*children, path)), values)
+
+
+def merge(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """`base` with `changes` laid over it; mappings merge key by key, everything else is replaced."""
+    merged = dict(base)
+    for key, value in changes.items():
+        both = isinstance(value, Mapping) and isinstance(merged.get(key), Mapping)
+        merged[key] = merge(merged[key], value) if both else value
+    return merged
+
+
+def _override(values: dict[str, Any], override: str) -> None:
+    key, equals, text = override.partition("=")
+    if not equals or not key:
+        raise ConfigError(f"override {override!r}: write it as key=value, for example seed=1")
+    try:
+        value = yaml.safe_load(text)
+    except yaml.YAMLError:
+        raise ConfigError(f"override {override!r}: {text!r} is not a YAML value") from None
+    *parents, last = key.split(".")
+    node: Any = values
+    for depth, part in enumerate(parents):
+        if isinstance(node, list):
+            node = node[_index(node, part, override)]
+        elif isinstance(node, dict):
+            node = node.setdefault(part, {})
+        else:
+            raise ConfigError(f"override {override!r}: {'.'.join(parents[:depth])} holds no fields")
+    if isinstance(node, list):
+        node[_index(node, last, override)] = value
+    elif isinstance(node, dict):
+        node[last] = value
+    else:
+        raise ConfigError(f"override {override!r}: {'.'.join(parents)} holds no fields")
+
+
+def _index(items: list[Any], text: str, override: str) -> int:
+    if not text.isdigit() or int(text) >= len(items):
+        raise ConfigError(f"override {override!r}: {text!r} is no index into {len(items)} items (0 is the first)")
+    return int(text)
+
+
+def _explain(problem: dict[str, Any], kind: type[Settings]) -> str:
+    location = problem["loc"]
+    field = ".".join(map(str, location))
+    if problem["type"] == "extra_forbidden":
+        return f"unknown field {field!r}{_nearest(str(location[-1]), _field_names(kind))}"
+    if problem["type"] == "missing":
+        return f"field {field!r} is missing"
+    return f"field {field!r} is {problem['input']!r}: {problem['msg']}"
+
+
+def _field_names(kind: type[Settings]) -> list[str]:
+    """Field names of `kind` and of all configurations, for suggestions."""
+    others = [name for other in Settings.__subclasses__() for name in other.model_fields]
+    return [*kind.model_fields, *others]
+
+
+def _nearest(name: str, known: Sequence[str]) -> str:
+    matches = difflib.get_close_matches(name, known, n=1)
+    return f"; did you mean {matches[0]!r}?" if matches else ""
+
+
+def nearest(name: str, known: Sequence[str]) -> str:
+    """"; did you mean 'x'?" for the known name most like `name`, or the list of all of them."""
+    return _nearest(name, known) or f"; known are {', '.join(map(repr, known))}"

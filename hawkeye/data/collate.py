@@ -1,0 +1,154 @@
+"""Samples to batches: token ids, labels, loss weights and normalised frames. The model sees nothing else."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from hawkeye.config import AnswerWeights
+from hawkeye.data.sources import Sample
+from hawkeye.models.processing import HawkEyeProcessor
+from hawkeye.prompts import (
+    CHOICE_SENTENCES,
+    VISUAL_MARKER,
+    Turn,
+    conversation,
+    frames_message,
+    qformer_text,
+    trained_parts,
+)
+
+IGNORED = -100
+"""Label of a token that the loss does not count (torch's and transformers' convention)."""
+
+_LETTER = re.compile(r"\(([A-Z])\)")
+
+
+@dataclass(frozen=True)
+class EncodedText:
+    """Token ids [L], labels [L] and loss weights [L] of one conversation."""
+
+    input_ids: list[int]
+    labels: list[int]
+    weights: list[float]
+
+
+def encode_conversation(
+    text: str, processor: HawkEyeProcessor, weights: Sequence[float] | None = None
+) -> EncodedText:
+    """Tokenises a conversation (`prompts.conversation`) and labels what the loss counts.
+
+    The text before the visual tokens and the text after them are tokenised apart, as in the original; only the first
+    gets the beginning-of-sequence token.
+
+    Args:
+        weights: a loss weight for every character of `text`; 1 where None. A token takes its last character's.
+    """
+    labelled = np.zeros(len(text) + 1, dtype=bool)
+    for start, end in trained_parts(text):
+        labelled[start:end] = True
+    ids: list[int] = []
+    labels: list[int] = []
+    token_weights: list[float] = []
+    offset = 0
+    for place, part in enumerate(text.split(VISUAL_MARKER)):
+        if place == 1:
+            ids += [processor.visual_token_id] * processor.num_visual_tokens
+            labels += [IGNORED] * processor.num_visual_tokens
+            token_weights += [0.0] * processor.num_visual_tokens
+            offset = text.index(VISUAL_MARKER) + len(VISUAL_MARKER)
+        encoded = processor.tokenizer(part, add_special_tokens=place == 0, return_offsets_mapping=True)
+        for token, (start, end) in zip(encoded["input_ids"], encoded["offset_mapping"]):
+            last = offset + end - 1
+            counts = end > start and bool(labelled[last])
+            ids.append(token)
+            labels.append(token if counts else IGNORED)
+            token_weights.append((1.0 if weights is None else weights[last]) if counts else 0.0)
+    return EncodedText(ids, labels, token_weights)
+
+
+def answer_weights(turns: Sequence[Turn], text: str, settings: AnswerWeights) -> list[float]:
+    """A loss weight for every character of a conversation.
+
+    In the answer to a multiple choice the letter decides and the other words follow from it; an answer that is one of
+    the four sentences decides as a whole. Other answers weigh 1, separators like the other words.
+    """
+    weights = [settings.rest] * len(text)
+    position = 0
+    for turn in turns:
+        start = text.index(turn.answer, text.index(turn.question, position) + len(turn.question))
+        position = end = start + len(turn.answer)
+        letter = _LETTER.search(turn.answer) if "\n(A) " in turn.question else None
+        if letter:
+            weights[start + letter.start(1)] = settings.letter
+        else:
+            value = settings.letter if turn.answer in CHOICE_SENTENCES.values() else 1.0
+            weights[start:end] = [value] * len(turn.answer)
+    return weights
+
+
+@dataclass(frozen=True)
+class Collator:
+    """Makes the model's batch of samples (windows) that each hold one or more conversations.
+
+    The batch has `pixel_values [V, T, 3, S, S]`, `frame_positions [V, T]`, `qformer_input_ids` and
+    `qformer_attention_mask [V, L']` for the windows, `input_ids`, `attention_mask`, `labels`, `loss_weights [B, L]` for
+    the conversations, and `video_index [B]`, the window that each conversation is about. Text rows have no
+    placeholders of visual tokens, so their index is read by nothing.
+    """
+
+    processor: HawkEyeProcessor
+    weights: AnswerWeights
+    with_question: bool
+    """Whether the Q-Former reads the question after the instruction (`HawkEyeConfig.qformer_text`)."""
+
+    def __call__(self, samples: Sequence[Sample]) -> dict[str, Tensor]:
+        shown = [sample for sample in samples if sample.frames is not None]
+        place = {id(sample): index for index, sample in enumerate(shown)}
+        rows: list[EncodedText] = []
+        video_index: list[int] = []
+        for sample in samples:
+            for turns in sample.conversations:
+                rows.append(self._encode(sample, turns))
+                video_index.append(place.get(id(sample), 0))
+        batch = pad(rows, self.processor.tokenizer.pad_token_id or 0)
+        if not shown:
+            return batch
+        texts = [qformer_text(sample.conversations[0], with_question=self.with_question) for sample in shown]
+        ids, mask = self.processor.qformer_inputs(texts)
+        frames = np.stack([sample.frames for sample in shown if sample.frames is not None])
+        return batch | {
+            "pixel_values": self.processor.normalize(torch.from_numpy(frames)),
+            "frame_positions": torch.from_numpy(np.stack([sample.positions for sample in shown])),
+            "qformer_input_ids": ids,
+            "qformer_attention_mask": mask,
+            "video_index": torch.tensor(video_index),
+        }
+
+    def _encode(self, sample: Sample, turns: tuple[Turn, ...]) -> EncodedText:
+        message = frames_message(list(sample.seconds)) if sample.text is None else ""
+        text = conversation(turns, message)
+        if sample.text is not None:
+            text = text.replace(VISUAL_MARKER, f" {sample.text} ")
+        return encode_conversation(text, self.processor, answer_weights(turns, text, self.weights))
+
+
+def pad(rows: Sequence[EncodedText], pad_token_id: int) -> dict[str, Tensor]:
+    """Pads conversations on the right to the longest: `input_ids`, `attention_mask`, `labels`, `loss_weights [B, L]`."""
+    length = max(len(row.input_ids) for row in rows)
+    ids = torch.full((len(rows), length), pad_token_id)
+    mask = torch.zeros(len(rows), length, dtype=torch.long)
+    labels = torch.full((len(rows), length), IGNORED)
+    weights = torch.zeros(len(rows), length)
+    for index, row in enumerate(rows):
+        size = len(row.input_ids)
+        ids[index, :size] = torch.tensor(row.input_ids)
+        mask[index, :size] = 1
+        labels[index, :size] = torch.tensor(row.labels)
+        weights[index, :size] = torch.tensor(row.weights)
+    return {"input_ids": ids, "attention_mask": mask, "labels": labels, "loss_weights": weights}

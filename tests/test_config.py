@@ -1,0 +1,130 @@
+"""Wrong configurations are refused by file, field and value, before anything else happens."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from hawkeye.config import ConfigError, TrainSettings, check_settings, load_settings, merge, nearest, read_yaml
+
+VALID: dict[str, Any] = {
+    "name": "run",
+    "model": "configs/model/hawkeye_tiny.yaml",
+    "output_dir": "out",
+    "sources": {"a": {"annotations": "a.json", "videos": "videos"}},
+    "stages": [
+        {"name": "one", "steps": 5, "windows_per_step": 2, "learning_rate": 0.001, "sources": {"a": 1.0}},
+    ],
+    "frame_cache": {"dir": "cache"},
+}
+
+
+def write(path: Path, values: Any) -> Path:
+    path.write_text(values if isinstance(values, str) else yaml.safe_dump(values))
+    return path
+
+
+def test_a_valid_file_loads_with_overrides(tmp_path: Path) -> None:
+    settings = load_settings(
+        write(tmp_path / "run.yaml", VALID), TrainSettings, ["seed=3", "stages.0.steps=7", "frame_cache.max_fps=2.5"]
+    )
+    assert (settings.seed, settings.stages[0].steps, settings.frame_cache.max_fps) == (3, 7, 2.5)
+
+
+def test_a_child_says_only_what_differs(tmp_path: Path) -> None:
+    write(tmp_path / "parent.yaml", VALID)
+    child = write(tmp_path / "child.yaml", {"extends": "parent.yaml", "seed": 9, "frame_cache": {"max_fps": 1.0}})
+    settings = load_settings(child, TrainSettings)
+    assert settings.seed == 9
+    assert settings.frame_cache.dir == Path("cache")
+    assert settings.frame_cache.max_fps == 1.0
+
+
+def test_merging_leaves_the_base_as_it_was() -> None:
+    base = {"a": {"x": 1, "y": 2}, "b": [1]}
+    assert merge(base, {"a": {"y": 3}, "b": [2]}) == {"a": {"x": 1, "y": 3}, "b": [2]}
+    assert base == {"a": {"x": 1, "y": 2}, "b": [1]}
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"sead": 1}, "unknown field 'sead'; did you mean 'seed'?"),
+        ({"seed": "one"}, "field 'seed' is 'one'"),
+        ({"seed": -1}, "field 'seed' is -1"),
+        ({"precision": "bf16"}, "field 'precision' is 'bf16'"),
+        ({"optimizer": "adam"}, "field 'optimizer' is 'adam'"),
+        ({"weight_decay": float("nan")}, "field 'weight_decay' is nan"),
+        ({"max_grad_norm": 0}, "field 'max_grad_norm' is 0"),
+        ({"stages": []}, "field 'stages' is []"),
+        ({"sources": {}}, "field 'sources' is {}"),
+        ({"stages": [{**VALID["stages"][0], "steps": 0}]}, "field 'stages.0.steps' is 0"),
+        ({"stages": [{**VALID["stages"][0], "learning_rate": -0.1}]}, "field 'stages.0.learning_rate' is -0.1"),
+        ({"stages": [{**VALID["stages"][0], "lerning_rate": 1}]}, "did you mean 'learning_rate'?"),
+        ({"sources": {"a": {"annotations": "a.json", "windows": "crops"}}}, "field 'sources.a.windows' is 'crops'"),
+        ({"frame_cache": {"dir": "c", "max_fps": float("inf")}}, "field 'frame_cache.max_fps' is inf"),
+    ],
+)
+def test_a_wrong_field_is_named_with_its_value(changes: dict[str, Any], message: str, tmp_path: Path) -> None:
+    path = write(tmp_path / "run.yaml", {**VALID, **changes})
+    with pytest.raises(ConfigError) as error:
+        load_settings(path, TrainSettings)
+    assert str(path) in str(error.value)
+    assert message in str(error.value)
+
+
+def test_a_missing_field_is_named() -> None:
+    values = {key: value for key, value in VALID.items() if key != "model"}
+    with pytest.raises(ConfigError, match="^here: field 'model' is missing$"):
+        check_settings(values, TrainSettings, "here")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [("a: [1", "not valid YAML"), ("- 1\n- 2", "must hold a mapping"), ("", "must hold a mapping")],
+)
+def test_a_file_that_is_no_mapping_is_refused(text: str, message: str, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=message):
+        read_yaml(write(tmp_path / "run.yaml", text))
+
+
+def test_a_missing_file_suggests_its_neighbour(tmp_path: Path) -> None:
+    write(tmp_path / "shapes.yaml", VALID)
+    with pytest.raises(ConfigError, match=r"shape\.yaml: no such configuration; did you mean '.*shapes\.yaml'"):
+        read_yaml(tmp_path / "shape.yaml")
+
+
+def test_a_file_that_extends_itself_is_refused(tmp_path: Path) -> None:
+    write(tmp_path / "a.yaml", {"extends": "b.yaml"})
+    write(tmp_path / "b.yaml", {"extends": "a.yaml"})
+    with pytest.raises(ConfigError, match="extends itself"):
+        read_yaml(tmp_path / "a.yaml")
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("seed", "write it as key=value"),
+        ("=1", "write it as key=value"),
+        ("seed=[", "not a YAML value"),
+        ("stages.4.steps=1", "no index into 1 items"),
+        ("stages.one.steps=1", "no index into 1 items"),
+        ("name.first=1", "name holds no fields"),
+    ],
+)
+def test_a_wrong_override_is_explained(override: str, message: str, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=message):
+        load_settings(write(tmp_path / "run.yaml", VALID), TrainSettings, [override])
+
+
+def test_nearest_lists_what_is_known_when_nothing_is_near() -> None:
+    assert nearest("charade", ["charades", "anet"]) == "; did you mean 'charades'?"
+    assert nearest("zzz", ["charades", "anet"]) == "; known are 'charades', 'anet'"
+
+
+@pytest.mark.parametrize("path", sorted(Path("configs/train").glob("*.yaml")), ids=str)
+def test_shipped_training_configurations_load(path: Path) -> None:
+    assert load_settings(path, TrainSettings).stages
