@@ -1,0 +1,97 @@
+"""Sizes and settings of a HawkEye model: one configuration class, from the shipped tiny model to the paper's 7B."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, Literal
+
+from transformers import AutoConfig, InstructBlipQFormerConfig, PretrainedConfig
+from transformers.configuration_utils import SubConfigSpec
+
+
+class UMTConfig(PretrainedConfig):
+    """Sizes of the UMT video encoder; the defaults are UMT-L/16 as HawkEye uses it.
+
+    Attributes:
+        depth: blocks that exist. UMT-L has 24; HawkEye reads the output of the 23rd and drops the last.
+        checkpoint_num_frames: frames for which the position table was made; other counts interpolate it along time.
+        num_frames: length of the table that explicit frame positions index; `HawkEyeConfig` sets it to its own.
+        layer_norm_eps: eps of the norms inside the blocks.
+    """
+
+    model_type = "hawkeye_umt"
+    base_config_key = "vision_config"
+
+    hidden_size: int = 1024
+    intermediate_size: int = 4096
+    depth: int = 23
+    num_attention_heads: int = 16
+    image_size: int = 224
+    patch_size: int = 16
+    checkpoint_num_frames: int = 4
+    num_frames: int = 12
+    layer_norm_eps: float = 1e-6
+
+    def __post_init__(self, **kwargs: Any) -> None:
+        super().__post_init__(**kwargs)
+        if self.image_size % self.patch_size:
+            raise ValueError(f"image_size {self.image_size} is not a multiple of patch_size {self.patch_size}")
+        if self.hidden_size % self.num_attention_heads:
+            raise ValueError(
+                f"hidden_size {self.hidden_size} is not a multiple of num_attention_heads {self.num_attention_heads}"
+            )
+
+
+class HawkEyeConfig(PretrainedConfig):
+    """Sizes of every part of HawkEye, and what the model was trained to expect.
+
+    Attributes:
+        vision_config: the video encoder.
+        qformer_config: the Q-Former; its `encoder_hidden_size` is always the video encoder's width.
+        text_config: any Llama-style causal language model of transformers (a `model_type` key picks another one).
+        num_query_tokens: learned queries that stage 1 and 2 trained.
+        num_extra_query_tokens: learned queries that instruction tuning adds.
+        num_frames: frames shown per window.
+        qformer_text: what the Q-Former reads beside the queries. At evaluation it is the instruction alone unless the
+            model was trained with, and so expects, instruction and first question.
+        drop_path_rate: stochastic depth of the Q-Former's last layer; it grows linearly from 0 at the first.
+        lora: None, or `r`, `alpha`, `dropout` and `target_modules` of LoRA adapters in the language model.
+        constant_bos_embedding: Parity: compute the loss with a BOS embedding of ones, as the original's training did.
+            For comparisons only.
+        visual_token_id: placeholder in `input_ids` for one visual token; by default one past the last word.
+        initializer_range: standard deviation of the random weights outside the language model.
+    """
+
+    model_type = "hawkeye"
+    sub_configs_defaults: ClassVar = {
+        "vision_config": UMTConfig,
+        "qformer_config": InstructBlipQFormerConfig,
+        "text_config": SubConfigSpec(config_class=AutoConfig, model_type="llama"),
+    }
+
+    vision_config: dict[str, Any] | PretrainedConfig | None = None
+    qformer_config: dict[str, Any] | PretrainedConfig | None = None
+    text_config: dict[str, Any] | PretrainedConfig | None = None
+    num_query_tokens: int = 32
+    num_extra_query_tokens: int = 64
+    num_frames: int = 12
+    qformer_text: Literal["instruction", "instruction_and_question"] = "instruction_and_question"
+    drop_path_rate: float = 0.2
+    lora: dict[str, Any] | None = None
+    constant_bos_embedding: bool = False
+    visual_token_id: int | None = None
+    initializer_range: float = 0.02
+
+    def __post_init__(self, **kwargs: Any) -> None:
+        super().__post_init__(**kwargs)
+        self.vision_config.num_frames = self.num_frames
+        self.qformer_config.encoder_hidden_size = self.vision_config.hidden_size
+        if self.visual_token_id is None:
+            self.visual_token_id = self.text_config.vocab_size
+
+    @property
+    def num_visual_tokens(self) -> int:
+        """Visual tokens per window, which is the number of placeholders in a prompt."""
+        return self.num_query_tokens + self.num_extra_query_tokens
+
+
+AutoConfig.register(HawkEyeConfig.model_type, HawkEyeConfig)

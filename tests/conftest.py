@@ -1,0 +1,121 @@
+"""Fixtures that several packages' tests share: the golden values of the original, and the tiny model they go with."""
+
+from __future__ import annotations
+
+import json
+import zlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from hawkeye.models import HawkEye, HawkEyeConfig, HawkEyeProcessor
+from hawkeye.models.checkpoint import from_original
+
+
+@pytest.fixture(scope="session")
+def golden_dir() -> Path:
+    """The folder of golden values."""
+    return Path(__file__).parent / "golden"
+
+
+@pytest.fixture(scope="session")
+def golden(golden_dir: Path) -> dict[str, Any]:
+    """Settings and figures of the golden model."""
+    return json.loads((golden_dir / "model_a.json").read_text())
+
+
+@pytest.fixture(scope="session")
+def golden_arrays(golden_dir: Path) -> dict[str, np.ndarray]:
+    """Arrays of the golden model."""
+    with np.load(golden_dir / "model_a.npz") as arrays:
+        return dict(arrays)
+
+
+def formula(name: str, shape: list[int], seed: int) -> torch.Tensor:
+    """The weight or input `name` of the golden model: nothing is stored, all follows from the name."""
+    rng = np.random.Generator(np.random.PCG64([seed, zlib.crc32(name.encode())]))
+    x = torch.from_numpy(rng.standard_normal(shape, dtype=np.float32))
+    if name.startswith("input."):
+        return x
+    if len(shape) == 1:
+        return 1 + 0.1 * x if name.endswith("weight") else 0.1 * x
+    if "embed" in name or "query_tokens" in name:
+        return 0.5 * x
+    return x / float(np.sqrt(np.prod(shape[1:])))
+
+
+def golden_config(golden: dict[str, Any], **changes: Any) -> HawkEyeConfig:
+    """The golden model's configuration; dropout stays at the original's 0.1."""
+    sizes = golden["model"]
+    settings = {
+        "vision_config": {
+            "hidden_size": sizes["vision_embed_dim"],
+            "intermediate_size": 4 * sizes["vision_embed_dim"],
+            "depth": sizes["vision_depth"] - 1,
+            "num_attention_heads": sizes["vision_num_heads"],
+        },
+        "qformer_config": {
+            "vocab_size": golden["state_dict"]["qformer.bert.embeddings.word_embeddings.weight"][0],
+            "hidden_size": sizes["qformer_hidden_size"],
+            "intermediate_size": sizes["qformer_intermediate_size"],
+            "num_hidden_layers": sizes["qformer_num_hidden_layers"],
+            "num_attention_heads": sizes["qformer_num_attention_heads"],
+        },
+        "text_config": {
+            "model_type": "llama",
+            "vocab_size": golden["llm_vocab"],
+            "hidden_size": sizes["llm_hidden_size"],
+            "intermediate_size": sizes["llm_intermediate_size"],
+            "num_hidden_layers": sizes["llm_num_hidden_layers"],
+            "num_attention_heads": sizes["llm_num_attention_heads"],
+            "max_position_embeddings": 2048,
+            "rms_norm_eps": 1e-6,
+            "bos_token_id": 1,
+            "eos_token_id": 2,
+            "pad_token_id": 0,
+        },
+        "num_query_tokens": sizes["num_query_tokens"],
+        "num_extra_query_tokens": sizes["num_extra_query_tokens"],
+        "num_frames": sizes["num_frames"],
+        "lora": {
+            "r": sizes["lora_r"],
+            "alpha": sizes["lora_alpha"],
+            "dropout": 0.1,
+            "target_modules": ["q_proj", "v_proj"],
+        },
+    }
+    return HawkEyeConfig(**(settings | changes))
+
+
+@pytest.fixture(scope="session")
+def golden_weights(golden: dict[str, Any]) -> dict[str, torch.Tensor]:
+    """The golden model's weights under their original names."""
+    weights = {name: formula(name, shape, golden["seed"]) for name, shape in golden["state_dict"].items()}
+    weights["llama_model.base_model.model.lm_head.weight"][golden["lm_head_rows_zeroed_from"] :] = 0
+    return weights
+
+
+@pytest.fixture(scope="session")
+def golden_model(golden: dict[str, Any], golden_weights: dict[str, torch.Tensor]) -> HawkEye:
+    """The golden model, in evaluation mode; do not change its weights or mode."""
+    model = HawkEye(golden_config(golden))
+    model.load_state_dict(from_original(golden_weights))
+    return model.eval()
+
+
+@pytest.fixture(scope="session")
+def golden_processor(golden_dir: Path, golden_model: HawkEye) -> HawkEyeProcessor:
+    """The processor of the golden model."""
+    from transformers import AutoTokenizer
+
+    qformer_tokenizer = AutoTokenizer.from_pretrained(golden_dir / "tokenizers" / "bert")
+    qformer_tokenizer.add_special_tokens({"bos_token": "[DEC]"})
+    return HawkEyeProcessor(
+        tokenizer=AutoTokenizer.from_pretrained(golden_dir / "tokenizers" / "llm"),
+        qformer_tokenizer=qformer_tokenizer,
+        num_visual_tokens=golden_model.config.num_visual_tokens,
+        visual_token_id=golden_model.config.visual_token_id,
+    )
