@@ -52,24 +52,17 @@ def encode_conversation(
     labelled = np.zeros(len(text) + 1, dtype=bool)
     for start, end in trained_parts(text):
         labelled[start:end] = True
-    ids: list[int] = []
-    labels: list[int] = []
-    token_weights: list[float] = []
-    offset = 0
-    for place, part in enumerate(text.split(VISUAL_MARKER)):
-        if place == 1:
-            ids += [processor.visual_token_id] * processor.num_visual_tokens
-            labels += [IGNORED] * processor.num_visual_tokens
-            token_weights += [0.0] * processor.num_visual_tokens
-            offset = text.index(VISUAL_MARKER) + len(VISUAL_MARKER)
-        encoded = processor.tokenizer(part, add_special_tokens=place == 0, return_offsets_mapping=True)
-        for token, (start, end) in zip(encoded["input_ids"], encoded["offset_mapping"]):
-            last = offset + end - 1
-            counts = end > start and bool(labelled[last])
-            ids.append(token)
-            labels.append(token if counts else IGNORED)
-            token_weights.append((1.0 if weights is None else weights[last]) if counts else 0.0)
-    return EncodedText(ids, labels, token_weights)
+    ids, offsets = processor.encode_with_offsets(text)
+    # A token's last character tells where it belongs: "▁###" begins with the space before it.
+    counts = [end > start and bool(labelled[end - 1]) for start, end in offsets]
+    return EncodedText(
+        ids,
+        [token if counted else IGNORED for token, counted in zip(ids, counts)],
+        [
+            (1.0 if weights is None else weights[end - 1]) if counted else 0.0
+            for (_, end), counted in zip(offsets, counts)
+        ],
+    )
 
 
 def answer_weights(turns: Sequence[Turn], text: str, settings: AnswerWeights) -> list[float]:
@@ -120,13 +113,12 @@ class Collator:
         if not shown:
             return batch
         texts = [qformer_text(sample.conversations[0], with_question=self.with_question) for sample in shown]
-        ids, mask = self.processor.qformer_inputs(texts)
         frames = np.stack([sample.frames for sample in shown if sample.frames is not None])
-        return batch | {
-            "pixel_values": self.processor.normalize(torch.from_numpy(frames)),
+        return batch | self.processor.qformer_inputs(texts) | {
+            "pixel_values": self.processor.normalize(
+                torch.from_numpy(frames), self.processor.train_mean, self.processor.train_std
+            ),
             "frame_positions": torch.from_numpy(np.stack([sample.positions for sample in shown])),
-            "qformer_input_ids": ids,
-            "qformer_attention_mask": mask,
             "video_index": torch.tensor(video_index),
         }
 

@@ -40,7 +40,7 @@ def train(settings: TrainSettings) -> Path:
     set_seed(settings.seed)
     model, processor = start_model(settings, sources)
     cache = FrameCache(
-        settings.frame_cache.dir, processor.resize_frames, processor.resize_name, settings.frame_cache.max_fps
+        settings.frame_cache.dir, processor.resize_frames, f"centre square {processor.image_size}", settings.frame_cache.max_fps
     )
     check_videos(sources, cache)
     settings.output_dir.mkdir(parents=True, exist_ok=True)
