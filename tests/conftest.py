@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import zlib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from transformers import AutoTokenizer
 
 from hawkeye.models import HawkEye, HawkEyeConfig, HawkEyeProcessor
 from hawkeye.models.checkpoint import from_original
@@ -99,18 +101,38 @@ def golden_weights(golden: dict[str, Any]) -> dict[str, torch.Tensor]:
 
 
 @pytest.fixture(scope="session")
-def golden_model(golden: dict[str, Any], golden_weights: dict[str, torch.Tensor]) -> HawkEye:
+def make_golden_model(golden: dict[str, Any], golden_weights: dict[str, torch.Tensor]) -> Callable[..., HawkEye]:
+    """Makes a golden model of one's own, in evaluation mode; arguments change configuration fields."""
+
+    def make(**changes: Any) -> HawkEye:
+        model = HawkEye(golden_config(golden, **changes))
+        model.load_state_dict(from_original(golden_weights))
+        return model.eval()
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def golden_model(make_golden_model: Callable[..., HawkEye]) -> HawkEye:
     """The golden model, in evaluation mode; do not change its weights or mode."""
-    model = HawkEye(golden_config(golden))
-    model.load_state_dict(from_original(golden_weights))
-    return model.eval()
+    return make_golden_model()
+
+
+@pytest.fixture(scope="session")
+def golden_video(golden: dict[str, Any]) -> torch.Tensor:
+    """The video input of the golden runs, `[2, 12, 3, 224, 224]`."""
+    return formula("input.video", [2, golden["model"]["num_frames"], 3, 224, 224], golden["seed"])
+
+
+@pytest.fixture(scope="session")
+def golden_image(golden: dict[str, Any]) -> torch.Tensor:
+    """The image input of the golden runs, `[1, 1, 3, 224, 224]`."""
+    return formula("input.image", [1, 1, 3, 224, 224], golden["seed"])
 
 
 @pytest.fixture(scope="session")
 def golden_processor(golden_dir: Path, golden_model: HawkEye) -> HawkEyeProcessor:
-    """The processor of the golden model."""
-    from transformers import AutoTokenizer
-
+    """The processor of the golden model; its Q-Former's tokenizer adds [DEC], as in the original."""
     qformer_tokenizer = AutoTokenizer.from_pretrained(golden_dir / "tokenizers" / "bert")
     qformer_tokenizer.add_special_tokens({"bos_token": "[DEC]"})
     return HawkEyeProcessor(

@@ -23,10 +23,7 @@ RULES = (
     ("vision_encoder.encoder.blocks.{n}.attn.{rest}", "vision_encoder.blocks.{n}.attention.{rest}"),
     ("vision_encoder.encoder.blocks.{n}.{rest}", "vision_encoder.blocks.{n}.{rest}"),
     ("qformer.bert.embeddings.LayerNorm.{leaf}", "qformer.embeddings.layernorm.{leaf}"),
-    (
-        "qformer.bert.encoder.layer.{n}.{attention}.self.{rest}",
-        "qformer.encoder.layer.{n}.{attention}.attention.{rest}",
-    ),
+    ("qformer.bert.encoder.layer.{n}.{mixer}.self.{rest}", "qformer.encoder.layer.{n}.{mixer}.attention.{rest}"),
     ("qformer.bert.{rest}", "qformer.{rest}"),
     ("llama_proj.{leaf}", "projector.{leaf}"),
     ("{llama}.{adapted}.weight", "language_model.{adapted}.base_layer.weight"),
@@ -39,7 +36,7 @@ _PLACES = {
     "n": r"\d+",
     "leaf": "weight|bias",
     "rest": ".+",
-    "attention": "attention|crossattention",
+    "mixer": "attention|crossattention",
     "same": r"query_tokens|extra_query_tokens|vision_layernorm\.(?:weight|bias)",
 }
 

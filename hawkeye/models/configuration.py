@@ -57,20 +57,21 @@ class HawkEyeConfig(PretrainedConfig):
         lora: None, or `r`, `alpha`, `dropout` and `target_modules` of LoRA adapters in the language model.
         constant_bos_embedding: Parity: compute the loss with a BOS embedding of ones, as the original's training did.
             For comparisons only.
-        visual_token_id: placeholder in `input_ids` for one visual token; by default one past the last word.
+        visual_token_id: placeholder in `input_ids` for one visual token; by default (-1) one past the last word.
         initializer_range: standard deviation of the random weights outside the language model.
     """
 
     model_type = "hawkeye"
     sub_configs_defaults: ClassVar = {
-        "vision_config": UMTConfig,
-        "qformer_config": InstructBlipQFormerConfig,
+        "vision_config": SubConfigSpec(config_class=UMTConfig),
+        "qformer_config": SubConfigSpec(config_class=InstructBlipQFormerConfig),
         "text_config": SubConfigSpec(config_class=AutoConfig, model_type="llama"),
     }
 
-    vision_config: dict[str, Any] | PretrainedConfig | None = None
-    qformer_config: dict[str, Any] | PretrainedConfig | None = None
-    text_config: dict[str, Any] | PretrainedConfig | None = None
+    # A dictionary or None is taken too and made into the part's configuration, hence no narrower type.
+    vision_config: Any = None
+    qformer_config: Any = None
+    text_config: Any = None
     num_query_tokens: int = 32
     num_extra_query_tokens: int = 64
     num_frames: int = 12
@@ -78,14 +79,14 @@ class HawkEyeConfig(PretrainedConfig):
     drop_path_rate: float = 0.2
     lora: dict[str, Any] | None = None
     constant_bos_embedding: bool = False
-    visual_token_id: int | None = None
+    visual_token_id: int = -1
     initializer_range: float = 0.02
 
     def __post_init__(self, **kwargs: Any) -> None:
         super().__post_init__(**kwargs)
         self.vision_config.num_frames = self.num_frames
         self.qformer_config.encoder_hidden_size = self.vision_config.hidden_size
-        if self.visual_token_id is None:
+        if self.visual_token_id == -1:
             self.visual_token_id = self.text_config.vocab_size
 
     @property

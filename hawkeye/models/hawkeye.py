@@ -41,7 +41,7 @@ class HawkEye(PreTrainedModel):
     main_input_name = "pixel_values"
     supports_gradient_checkpointing = True
     _supports_sdpa = True
-    _no_split_modules = ["UMTBlock", "InstructBlipQFormerLayer"]
+    _no_split_modules = ["UMTBlock", "InstructBlipQFormerLayer"]  # noqa: RUF012 - the library's type is a plain list
 
     def __init__(self, config: HawkEyeConfig) -> None:
         super().__init__(config)
@@ -70,19 +70,29 @@ class HawkEye(PreTrainedModel):
             init.normal_(self.extra_query_tokens, std=self.config.initializer_range)
 
     @classmethod
-    def from_pretrained(cls, pretrained_model_name_or_path: str | os.PathLike[str], *args: Any, **kwargs: Any) -> Any:
-        """transformers' `from_pretrained`, which here insists that the file holds exactly the model's weights.
+    def from_pretrained(
+        cls, pretrained_model_name_or_path: str | os.PathLike[Any] | None, *model_args: Any, **kwargs: Any
+    ) -> HawkEye:
+        """transformers' `from_pretrained`, which here insists that the files hold exactly the model's weights.
 
         Raises:
             ValueError: if weights are missing, left over or of another shape; it names them.
         """
-        with_info = kwargs.pop("output_loading_info", False)
-        model, info = super().from_pretrained(pretrained_model_name_or_path, *args, output_loading_info=True, **kwargs)
+        loaded: Any = super().from_pretrained(
+            pretrained_model_name_or_path, *model_args, **(kwargs | {"output_loading_info": True})
+        )
+        model, info = loaded
         wrong = {kind: sorted(map(str, keys)) for kind, keys in info.items() if kind.endswith("_keys") and keys}
         if wrong:
             found = "; ".join(f"{kind.removesuffix('_keys')}: {', '.join(keys)}" for kind, keys in wrong.items())
             raise ValueError(f"{pretrained_model_name_or_path} does not hold this model's weights ({found})")
-        return (model, info) if with_info else model
+        model._freeze_under_adapters()  # loading made every weight anew
+        return loaded if kwargs.get("output_loading_info") else model
+
+    def _freeze_under_adapters(self) -> None:
+        if self.config.lora is not None:
+            for name, weight in self.language_model.named_parameters():
+                weight.requires_grad_(".lora_" in name)
 
     def get_input_embeddings(self) -> nn.Module:
         """The language model's word embeddings."""

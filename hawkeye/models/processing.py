@@ -30,6 +30,9 @@ class HawkEyeProcessor(ProcessorMixin):
         qformer_max_tokens: longest text of the Q-Former; what comes before is cut off (paper: 512).
     """
 
+    tokenizer: PreTrainedTokenizerBase
+    qformer_tokenizer: PreTrainedTokenizerBase
+
     def __init__(
         self,
         tokenizer: PreTrainedTokenizerBase,
@@ -67,7 +70,7 @@ class HawkEyeProcessor(ProcessorMixin):
         return self.normalize(torch.from_numpy(self.resize_frames(frames)), self.eval_mean, self.eval_std)
 
     def resize_frames(self, frames: np.ndarray) -> np.ndarray:
-        """Square frames uint8 `[T, image_size, image_size, 3]` of frames uint8 `[T, H, W, 3]`: `pixel_values`' first half.
+        """The first half of `pixel_values`: uint8 `[T, image_size, image_size, 3]` of uint8 `[T, H, W, 3]`.
 
         Raises:
             ValueError: if the frames have another shape or type.

@@ -46,5 +46,5 @@ def build_qformer(config: InstructBlipQFormerConfig, drop_path_rate: float) -> I
         rate = drop_path_rate * index / max(1, len(layers) - 1)
         for module in layer.modules():
             if rate and isinstance(module, (InstructBlipQFormerSelfOutput, InstructBlipQFormerOutput)):
-                module.dropout = nn.Sequential(module.dropout, DropPath(rate))
+                module.add_module("dropout", nn.Sequential(module.dropout, DropPath(rate)))
     return qformer
