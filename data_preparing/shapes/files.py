@@ -1,0 +1,274 @@
+"""Annotation files of a world: HawkEye-IT rows for training, and test annotations."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from data_preparing.shapes.language import canonical, query
+from data_preparing.shapes.questions import Kind, Question, ask
+from data_preparing.shapes.world import (
+    HELD_OUT,
+    HELD_OUT_TEST_RATIO,
+    MAX_EVENTS,
+    Combination,
+    Event,
+    Plan,
+    Split,
+    Stream,
+    draw_combinations,
+    is_held_out,
+    video_rng,
+)
+from hawkeye.prompts import (
+    CHOICE_SENTENCES,
+    GROUNDING_ANSWER_PREFIX,
+    GROUNDING_INSTRUCTION,
+    GROUNDING_QUESTION,
+    LETTERS,
+    QA_ANSWER_PREFIX,
+    QA_INSTRUCTION,
+    grounding_question,
+    qa_question,
+)
+from hawkeye.temporal import Choice
+
+Row = dict[str, Any]
+"""One JSON object, as it is written."""
+
+CAPTION_INSTRUCTION = "Watch the video and say what happens in it."
+EVENT_QUESTION = "What happens in the video?"
+LIST_QUESTION = "List the events of the video in order."
+THEN = ", then "
+
+PARAPHRASES = {"grounding": 3, "grounding_open": 2, "choice_caption": 1}
+"""Rows per event of the files about segments."""
+QUESTIONS = {Kind.ORDER: 3, Kind.END: 1, Kind.FIRST: 2, Kind.COUNT: 2}
+"""Training questions per video."""
+LISTED_PARTS = 2
+"""Parts of each video whose events are listed, beside the whole."""
+OPEN_TEXT_RATIO = 0.2
+"""Share of the text-only grounding rows that have no options."""
+TEST_QUERIES = 4
+"""Grounding queries per test video."""
+
+
+def write_training_files(plans: Sequence[Plan], seed: int, directory: Path) -> Mapping[str, int]:
+    """Writes `train/*.json`; returns the number of rows of each."""
+    rows: dict[str, list[Row]] = {name: [] for name in TRAINING_ROWS}
+    for plan in plans:
+        rng = video_rng(seed, plan.split, plan.index, Stream.WORDS)
+        for name, make in TRAINING_ROWS.items():
+            rows[name] += make(plan, rng)
+    for name, content in rows.items():
+        write_json(directory / f"{name}.json", content)
+    return {f"{directory.name}/{name}.json": len(content) for name, content in rows.items()}
+
+
+def write_test_files(plans: Sequence[Plan], seed: int, directory: Path) -> Mapping[str, int]:
+    """Writes `test-anno/*.json`; returns the number of rows of each."""
+    rows: dict[str, list[Row]] = {name: [] for name in ("recursive_grounding", *(kind.value for kind in Kind))}
+    for plan in plans:
+        rng = video_rng(seed, plan.split, plan.index, Stream.WORDS)
+        rows["recursive_grounding"] += _test_queries(plan, rng)
+        for kind in Kind:
+            rows[kind.value].append(_test_question(plan, kind, rng))
+    for name, content in rows.items():
+        write_json(directory / f"shapes-{name}.json", content)
+    return {f"{directory.name}/shapes-{name}.json": len(content) for name, content in rows.items()}
+
+
+def describe_world(settings: Mapping[str, int], plans: Sequence[Plan]) -> Row:
+    """What `world.json` holds: settings, held-out combinations, and every video's format and events."""
+    videos = [
+        {
+            "video": plan.name,
+            "width": plan.width,
+            "height": plan.height,
+            "fps": float(plan.fps),
+            "num_frames": plan.num_frames,
+            "duration": _round(plan.duration),
+            "events": [
+                _words(event.what)
+                | {
+                    "start": _round(event.span.start),
+                    "end": _round(event.span.end),
+                    "held_out": is_held_out(event.what),
+                }
+                for event in plan.events
+            ],
+        }
+        for plan in plans
+    ]
+    return {"settings": dict(settings), "held_out": [_words(what) for what in HELD_OUT], "videos": videos}
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Writes a JSON file, lists one row a line; it appears under its name when it is whole."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
+    if isinstance(content, list):
+        text = "[\n" + ",\n".join(json.dumps(row) for row in content) + "\n]\n"
+    else:
+        text = json.dumps(content, indent=1) + "\n"
+    partial.write_text(text, encoding="utf-8")
+    os.replace(partial, path)
+
+
+def _words(what: Combination) -> Row:
+    return {
+        "caption": canonical(what),
+        "colour": what.colour.value,
+        "shape": what.shape.value,
+        "action": what.action.value,
+    }
+
+
+def _round(seconds: float) -> float:
+    return round(seconds, 3)
+
+
+def _row(plan: Plan, item: Row, **more: float) -> Row:
+    return {"video": plan.name, "QA": [item], **more}
+
+
+def _segment(plan: Plan, event: Event) -> Row:
+    """The times of an item about a segment; nothing else in the video looks like it, so its context is all of it."""
+    start, end = _round(event.span.start), _round(event.span.end)
+    return {"start_sec": start, "end_sec": end, "neg_start_sec": 0.0, "neg_end_sec": _round(plan.duration)}
+
+
+def _choice_order(rng: np.random.Generator) -> list[Choice]:
+    return [list(Choice)[place] for place in rng.permutation(len(Choice))]
+
+
+def _best_option(order: Sequence[Choice], choice: Choice) -> str:
+    return f"{GROUNDING_ANSWER_PREFIX}{LETTERS[order.index(choice)]}) {CHOICE_SENTENCES[choice]}"
+
+
+def _grounding(plan: Plan, rng: np.random.Generator) -> Iterator[Row]:
+    for event in plan.events:
+        for _ in range(PARAPHRASES["grounding"]):
+            order = _choice_order(rng)
+            question = grounding_question(query(event.what, rng), order)
+            answers = [[choice.value, _best_option(order, choice)] for choice in order]
+            yield _row(plan, {"i": GROUNDING_INSTRUCTION, **_segment(plan, event), "q": question, "a": answers})
+
+
+def _grounding_open(plan: Plan, rng: np.random.Generator) -> Iterator[Row]:
+    answers = [[choice.value, CHOICE_SENTENCES[choice]] for choice in Choice]
+    for event in plan.events:
+        for _ in range(PARAPHRASES["grounding_open"]):
+            question = GROUNDING_QUESTION % query(event.what, rng)
+            yield _row(plan, {"i": GROUNDING_INSTRUCTION, **_segment(plan, event), "q": question, "a": answers})
+
+
+def _choice_caption(plan: Plan, rng: np.random.Generator) -> Iterator[Row]:  # noqa: ARG001 - one signature for all
+    sentences = {choice: CHOICE_SENTENCES[choice].rstrip(".") for choice in Choice}
+    questions = [[choice.value, f"What happens {text[0].lower()}{text[1:]}?"] for choice, text in sentences.items()]
+    for event in plan.events:
+        item = {"i": CAPTION_INSTRUCTION, **_segment(plan, event), "q": questions, "a": canonical(event.what)}
+        yield _row(plan, item)
+
+
+def _event_caption(plan: Plan, rng: np.random.Generator) -> Iterator[Row]:  # noqa: ARG001 - one signature for all
+    for event in plan.events:
+        item = {"i": CAPTION_INSTRUCTION, "q": EVENT_QUESTION, "a": canonical(event.what)}
+        yield _row(plan, item, start=_round(event.span.start), end=_round(event.span.end))
+
+
+def _event_list(plan: Plan, rng: np.random.Generator) -> Iterator[Row]:
+    """The whole video, and parts of it that begin and end in the gaps between events."""
+    item = {"i": CAPTION_INSTRUCTION, "q": LIST_QUESTION}
+    yield _row(plan, item | {"a": THEN.join(canonical(event.what) for event in plan.events)})
+    for _ in range(LISTED_PARTS):
+        first, last = sorted(rng.integers(len(plan.events), size=2))
+        before = plan.events[first - 1].span.end if first else 0.0
+        after = plan.events[last + 1].span.start if last + 1 < len(plan.events) else plan.duration
+        start = rng.uniform(before, plan.events[first].span.start)
+        end = rng.uniform(plan.events[last].span.end, after)
+        answer = THEN.join(canonical(event.what) for event in plan.events[first : last + 1])
+        yield _row(plan, item | {"a": answer}, start=_round(start), end=_round(end))
+
+
+def _question_item(question: Question) -> Row:
+    letter = LETTERS[question.candidates.index(question.answer)]
+    return {
+        "i": QA_INSTRUCTION,
+        "q": qa_question(question.text, question.candidates),
+        "a": f"{QA_ANSWER_PREFIX}{letter}) {question.answer}",
+    }
+
+
+def _qa(plan: Plan, rng: np.random.Generator) -> Iterator[Row]:
+    events = [event.what for event in plan.events]
+    for kind, times in QUESTIONS.items():
+        for _ in range(times):
+            yield _row(plan, _question_item(ask(kind, events, rng)))
+
+
+def _text(plan: Plan, rng: np.random.Generator) -> Iterator[Row]:
+    """Rows without a video, two grounding questions and one other for each event that the plan has."""
+    for _ in plan.events:
+        for _ in range(2):
+            yield _text_grounding(rng)
+        events = draw_combinations(int(rng.integers(2, MAX_EVENTS + 1)), rng)
+        kind = list(Kind)[rng.integers(len(Kind))]
+        yield {"text": THEN.join(map(canonical, events)), "QA": [_question_item(ask(kind, events, rng))]}
+
+
+def _text_grounding(rng: np.random.Generator) -> Row:
+    """Events with the part of the video they happen in, and a question about one of them."""
+    order = _choice_order(rng)
+    events = draw_combinations(int(rng.integers(1, 5)), rng)
+    parts = _choice_order(rng)[: len(events)]
+    sentences = [CHOICE_SENTENCES[part].rstrip(".") for part in parts]
+    text = ", ".join(f"{canonical(what)} {part[0].lower()}{part[1:]}" for what, part in zip(events, sentences))
+    asked = int(rng.integers(len(events)))
+    wanted = query(events[asked], rng)
+    if rng.uniform() < OPEN_TEXT_RATIO:
+        question, answer = GROUNDING_QUESTION % wanted, CHOICE_SENTENCES[parts[asked]]
+    else:
+        question, answer = grounding_question(wanted, order), _best_option(order, parts[asked])
+    return {"text": text, "QA": [{"i": GROUNDING_INSTRUCTION, "q": question, "a": answer}]}
+
+
+TRAINING_ROWS = {
+    "grounding": _grounding,
+    "grounding_open": _grounding_open,
+    "choice_caption": _choice_caption,
+    "event_caption": _event_caption,
+    "event_list": _event_list,
+    "qa": _qa,
+    "text": _text,
+}
+"""Training files and what makes their rows from a plan."""
+
+
+def _test_queries(plan: Plan, rng: np.random.Generator) -> Iterator[Row]:
+    assert plan.split is Split.TEST
+    for place in sorted(rng.permutation(len(plan.events))[:TEST_QUERIES]):
+        event = plan.events[place]
+        yield {
+            "video": plan.name,
+            "question": query(event.what, rng),
+            "answer": [_round(event.span.start), _round(event.span.end)],
+            "duration": _round(plan.duration),
+            "held_out": is_held_out(event.what),
+        }
+
+
+def _test_question(plan: Plan, kind: Kind, rng: np.random.Generator) -> Row:
+    question = ask(kind, [event.what for event in plan.events], rng, held_out_ratio=HELD_OUT_TEST_RATIO)
+    return {
+        "video": plan.name,
+        "question": question.text,
+        "candidates": list(question.candidates),
+        "answer": question.answer,
+        "qid": f"{kind.value}-{plan.index:05d}",
+    }
