@@ -1,13 +1,33 @@
 """Sizes and settings of a HawkEye model: one configuration class, from the shipped tiny model to the paper's 7B."""
 
-from __future__ import annotations
-
+# No `from __future__ import annotations` here: `strict` checks values against the real types of the fields.
+import dataclasses
+import difflib
+from collections.abc import Iterable
 from typing import Any, ClassVar, Literal
 
-from transformers import AutoConfig, InstructBlipQFormerConfig, PretrainedConfig
+from huggingface_hub.dataclasses import strict
+from transformers import CONFIG_MAPPING, AutoConfig, InstructBlipQFormerConfig, PretrainedConfig
 from transformers.configuration_utils import SubConfigSpec
 
+LIBRARY_KEYS = frozenset(
+    {"model_type", "name_or_path", "attn_implementation", "output_attentions", "torch_dtype"}
+    | {"rope_theta", "rope_scaling"}  # older spellings of `rope_parameters`, which transformers translates
+)
+"""Keys that transformers understands in every configuration beside its fields."""
 
+
+def _reject_unknown(part: str, keys: Iterable[str], config_class: type[PretrainedConfig]) -> None:
+    # transformers keeps keys that it does not know as attributes that nothing reads.
+    known = {field.name for field in dataclasses.fields(config_class)} | set(config_class.attribute_map) | LIBRARY_KEYS
+    for key in keys:
+        if key not in known and not key.startswith("_"):
+            near = difflib.get_close_matches(key, known, n=1)
+            hint = f"; did you mean {near[0]!r}?" if near else ""
+            raise ValueError(f"unknown key {key!r} in {part}{hint}")
+
+
+@strict
 class UMTConfig(PretrainedConfig):
     """Sizes of the UMT video encoder; the defaults are UMT-L/16 as HawkEye uses it.
 
@@ -32,6 +52,7 @@ class UMTConfig(PretrainedConfig):
     layer_norm_eps: float = 1e-6
 
     def __post_init__(self, **kwargs: Any) -> None:
+        _reject_unknown("vision_config", kwargs, UMTConfig)
         super().__post_init__(**kwargs)
         if self.image_size % self.patch_size:
             raise ValueError(f"image_size {self.image_size} is not a multiple of patch_size {self.patch_size}")
@@ -41,6 +62,7 @@ class UMTConfig(PretrainedConfig):
             )
 
 
+@strict
 class HawkEyeConfig(PretrainedConfig):
     """Sizes of every part of HawkEye, and what the model was trained to expect.
 
@@ -59,6 +81,10 @@ class HawkEyeConfig(PretrainedConfig):
             For comparisons only.
         visual_token_id: placeholder in `input_ids` for one visual token; by default (-1) one past the last word.
         initializer_range: standard deviation of the random weights outside the language model.
+
+    Raises:
+        ValueError: if a key is unknown, here or in a part, or sizes do not fit together.
+        StrictDataclassFieldValidationError: if a value has the wrong type.
     """
 
     model_type = "hawkeye"
@@ -83,6 +109,14 @@ class HawkEyeConfig(PretrainedConfig):
     initializer_range: float = 0.02
 
     def __post_init__(self, **kwargs: Any) -> None:
+        _reject_unknown("the model's configuration", kwargs, HawkEyeConfig)
+        if isinstance(self.qformer_config, dict):
+            _reject_unknown("qformer_config", self.qformer_config, InstructBlipQFormerConfig)
+        if isinstance(self.text_config, dict):
+            model_type = self.text_config.get("model_type", "llama")
+            if model_type not in CONFIG_MAPPING:
+                raise ValueError(f"text_config has model_type {model_type!r}, which transformers does not know")
+            _reject_unknown("text_config", self.text_config, CONFIG_MAPPING[model_type])
         super().__post_init__(**kwargs)
         self.vision_config.num_frames = self.num_frames
         self.qformer_config.encoder_hidden_size = self.vision_config.hidden_size

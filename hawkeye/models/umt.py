@@ -120,13 +120,13 @@ class UMTVideoEncoder(nn.Module):
             raise ValueError(
                 f"frames of shape {tuple(pixel_values.shape[-3:])} given, but this encoder reads (3, {size}, {size})"
             )
-        patch = self.config.patch_size
-        patches = rearrange(pixel_values, "v t c (i h) (j w) -> v t (i j) (c h w)", h=patch, w=patch)
+        patch, dtype = self.config.patch_size, self.patch_embedding.weight.dtype
+        patches = rearrange(pixel_values.to(dtype), "v t c (i h) (j w) -> v t (i j) (c h w)", h=patch, w=patch)
         if frame_positions is None:
             positions = self.positions(pixel_values.shape[1])
         else:
             positions = self.positions(self.config.num_frames)[frame_positions]
-        hidden_states = (self.patch_embedding(patches) + positions).flatten(1, 2)  # [V, T * P, C]
+        hidden_states = (self.patch_embedding(patches) + positions.to(dtype)).flatten(1, 2)  # [V, T * P, C]
         for block in self.blocks:
             hidden_states = block(hidden_states)
         return hidden_states
