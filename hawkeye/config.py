@@ -22,7 +22,7 @@ class Settings(BaseModel):
 
 
 class SourceSettings(Settings):
-    """One HawkEye-IT instruction file and the videos it speaks of."""
+    """One HawkEye-IT instruction file and the videos it speaks of; paths start from the run's `data_dir`."""
 
     annotations: Path = Field(description="The instruction file, a JSON list.")
     videos: Path | None = Field(None, description="Folder that the rows' video names start from; none for text rows.")
@@ -55,7 +55,7 @@ class AnswerWeights(Settings):
 class FrameCacheSettings(Settings):
     """Decoded frames at the model's input size, kept on disk: each video is decoded once."""
 
-    dir: Path = Field(description="Folder of the cache; may be deleted at any time.")
+    dir: Path = Field(Path("frames"), description="Folder in `data_dir`; may be deleted at any time.")
     max_fps: float = Field(5.0, gt=0, description="Frames kept per second of video.")
 
 
@@ -66,6 +66,7 @@ class TrainSettings(Settings):
     model: Path = Field(description="A model directory to start from, or a YAML of sizes for random weights.")
     output_dir: Path = Field(description="Where checkpoints, logs and the final model go.")
     seed: int = Field(0, ge=0, description="Decides weights, order and every random choice.")
+    data_dir: Path = Field(Path(), description="Folder that annotation files, videos and cache are in.")
     sources: dict[str, SourceSettings] = Field(min_length=1, description="The instruction files, by name.")
     stages: list[StageSettings] = Field(min_length=1, description="The curriculum, in order.")
     optimizer: Literal["adamw", "muon"] = Field("adamw", description="Muon applies to matrices, AdamW to the rest.")
@@ -74,7 +75,7 @@ class TrainSettings(Settings):
     precision: Literal["float32", "bfloat16"] = Field("float32", description="bfloat16 means autocast.")
     gradient_checkpointing: bool = Field(False, description="Recompute activations: less memory, a third slower.")
     answer_weights: AnswerWeights = AnswerWeights()
-    frame_cache: FrameCacheSettings = Field(description="Where decoded frames are kept.")
+    frame_cache: FrameCacheSettings = FrameCacheSettings()
     num_workers: int = Field(1, ge=0, description="Processes that prepare batches.")
     save_steps: int = Field(500, gt=0, description="Steps between checkpoints.")
     logging_steps: int = Field(20, gt=0, description="Steps between figures in the log.")

@@ -167,13 +167,20 @@ def draw_window(record: Record, windows: str, rng: np.random.Generator, num_fram
     return sample_window(record.segment, record.context, rng, num_frames=num_frames)[0]
 
 
+def turns_about(record: Record, window: Span | None, duration: float) -> tuple[Turn, ...]:
+    """The record's questions and answers for a window that was drawn for it (None: the whole video)."""
+    if record.turn_by_choice is None or record.segment is None:
+        return record.turns
+    return (record.turn_by_choice[best_choice(window or Span(0.0, duration), record.segment)],)
+
+
 def turns_in(record: Record, window: Span | None, duration: float) -> tuple[Turn, ...] | None:
-    """The record's questions and answers when `window` is shown; None where they would not be right in it."""
-    if record.turn_by_choice is None:
+    """The same for a window drawn for another record; None where this record's answer would not be right in it.
+
+    Plain rows must show the same part of the video; a segment must be at least half within the window.
+    """
+    if record.segment is None:
         return record.turns if record.shown == window else None
-    assert record.segment is not None
-    window = window or Span(0.0, duration)
-    visible = min(window.end, record.segment.end) - max(window.start, record.segment.start)
-    if visible < record.segment.duration / 2:
-        return None
-    return (record.turn_by_choice[best_choice(window, record.segment)],)
+    shown = window or Span(0.0, duration)
+    visible = min(shown.end, record.segment.end) - max(shown.start, record.segment.start)
+    return turns_about(record, window, duration) if visible >= record.segment.duration / 2 else None

@@ -12,7 +12,7 @@ from torch.utils.data import Dataset
 
 from hawkeye.config import SourceSettings, StageSettings, nearest
 from hawkeye.data.frame_cache import CachedVideo, FrameCache
-from hawkeye.data.instruction import AnnotationError, Record, draw_window, read_records, turns_in
+from hawkeye.data.instruction import AnnotationError, Record, draw_window, read_records, turns_about, turns_in
 from hawkeye.data.sampling import training_indices
 from hawkeye.prompts import Turn
 from hawkeye.temporal import Span
@@ -56,16 +56,16 @@ class Sample:
     place: str
 
 
-def read_source(name: str, settings: SourceSettings) -> Source:
-    """Reads and checks one source.
+def read_source(name: str, settings: SourceSettings, data_dir: Path) -> Source:
+    """Reads and checks one source, whose paths start from `data_dir`.
 
     Raises:
         AnnotationError: naming file and row; also where rows name videos and the source has no video folder.
     """
-    records = read_records(settings.annotations)
+    records = read_records(data_dir / settings.annotations)
     if settings.videos is None and any(record.video for record in records):
         raise AnnotationError(f"source {name!r}: its rows name videos, but the source has no 'videos' folder")
-    return Source(name, records, settings.videos, settings.windows)
+    return Source(name, records, settings.videos and data_dir / settings.videos, settings.windows)
 
 
 class TrainingSet(Dataset[Sample]):
@@ -126,11 +126,9 @@ class TrainingSet(Dataset[Sample]):
             return Sample(None, empty, empty.astype(int), record.text, (record.turns,), record.place)
         video = self.cache.get(path)
         window = draw_window(record, source.windows, rng, self.stage.num_frames)
-        whole = Span(0.0, video.duration)
-        if window is not None:
-            # Annotated ends may lie a little beyond the file's; what is shown cannot.
-            window = Span(min(window.start, whole.end), min(window.end, whole.end))
-        frames, seconds, positions = self._read(video, window or whole, rng)
+        # Annotated ends may lie a little beyond the file's; what is shown cannot.
+        shown = Span(0.0, video.duration) if window is None else Span(window.start, min(window.end, video.duration))
+        frames, seconds, positions = self._read(video, shown, rng)
         conversations = self._conversations(source_index, record, window, video.duration, rng)
         return Sample(frames, seconds, positions, None, conversations, record.place)
 
@@ -156,8 +154,7 @@ class TrainingSet(Dataset[Sample]):
         self, source_index: int, record: Record, window: Span | None, duration: float, rng: np.random.Generator
     ) -> tuple[tuple[Turn, ...], ...]:
         """The record's own conversation, and others that are right in the same window, by their sources' shares."""
-        own = turns_in(record, window, duration)
-        conversations = [own] if own else []
+        conversations = [turns_about(record, window, duration)]
         others = self._by_video[record.video or ""]
         weights = np.array([self._shares[index] / len(self.sources[index].records) for index, _ in others])
         # The k smallest exponential draws are a weighted sample without replacement (Efraimidis and Spirakis, 2006).
@@ -168,5 +165,4 @@ class TrainingSet(Dataset[Sample]):
             turns = None if other is record else turns_in(other, window, duration)
             if turns:
                 conversations.append(turns)
-        assert conversations, record.place
         return tuple(conversations)

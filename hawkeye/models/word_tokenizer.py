@@ -35,7 +35,8 @@ def build_word_tokenizer(
     ids = {word: index for index, word in enumerate(dict.fromkeys(vocabulary))}
     tokenizer = Tokenizer(models.WordLevel(ids, unk_token="<unk>"))
     tokenizer.pre_tokenizer = pre_tokenizers.Split(Regex(WORDS), behavior="removed", invert=True)
-    tokenizer.decoder = decoders.WordPiece(cleanup=True)
+    # Spaces between words, none before punctuation; the prefix marks continuations of words, and there are none.
+    tokenizer.decoder = decoders.WordPiece(prefix="\0", cleanup=True)
     tokenizer.add_special_tokens([AddedToken(token, special=True) for token in SPECIAL_TOKENS])
     tokenizer.add_tokens([AddedToken(phrase, normalized=False) for phrase in sorted(phrases, key=len, reverse=True)])
     tokenizer.post_processor = processors.TemplateProcessing(

@@ -15,8 +15,10 @@ from hawkeye.data.collate import Collator
 from hawkeye.data.frame_cache import FrameCache
 from hawkeye.data.sources import Source, TrainingSet, read_source
 from hawkeye.data.video import VideoError
+from hawkeye.models.attention import PLAIN_ATTENTION
 from hawkeye.models.hawkeye import HawkEye
 from hawkeye.models.processing import HawkEyeProcessor
+from hawkeye.training.curve import draw_curve
 from hawkeye.training.optimizer import make_optimizer
 from hawkeye.training.start import start_model
 
@@ -36,22 +38,36 @@ def train(settings: TrainSettings) -> Path:
     if (final / "config.json").exists():
         logger.info("%s: this run has finished; delete it, or choose another output_dir, to train again", final)
         return final
-    sources = {name: read_source(name, source) for name, source in settings.sources.items()}
+    settings.output_dir.mkdir(parents=True, exist_ok=True)
+    log_to(settings.output_dir / "train.log")
+    sources = {name: read_source(name, source, settings.data_dir) for name, source in settings.sources.items()}
     set_seed(settings.seed)
     model, processor = start_model(settings, sources)
     cache = FrameCache(
-        settings.frame_cache.dir, processor.resize_frames, f"centre square {processor.image_size}", settings.frame_cache.max_fps
+        settings.data_dir / settings.frame_cache.dir, processor.resize_frames, f"centre square {processor.image_size}", settings.frame_cache.max_fps
     )
     check_videos(sources, cache)
-    settings.output_dir.mkdir(parents=True, exist_ok=True)
     resolved = settings.model_dump(mode="json")
     (settings.output_dir / "config.yaml").write_text(yaml.safe_dump(resolved, sort_keys=False), encoding="utf-8")
     describe(model, sources)
     for index, stage in enumerate(settings.stages):
         model = run_stage(model, processor, sources, cache, settings, stage, settings.seed + 1000 * index)
-    model.save_pretrained(final)
+    draw_curve(settings)
     processor.save_pretrained(final)
+    model.save_pretrained(final)
     return final
+
+
+def log_to(path: Path) -> None:
+    """Sends what the run says to a file as well as to the terminal."""
+    root = logging.getLogger("hawkeye")
+    root.setLevel(logging.INFO)
+    for handler in list(root.handlers):
+        root.removeHandler(handler)
+        handler.close()
+    for handler in (logging.StreamHandler(), logging.FileHandler(path, encoding="utf-8")):
+        handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%Y-%m-%d %H:%M:%S"))
+        root.addHandler(handler)
 
 
 def check_videos(sources: dict[str, Source], cache: FrameCache) -> None:
@@ -89,6 +105,20 @@ class StageTrainer(Trainer):
         # The model's loss is a mean over its own batch, so the Trainer must not divide by a count of its own.
         self.model_accepts_loss_kwargs = False
 
+    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
+        """Writes the figures to the run's log too."""
+        super().log(logs, start_time)
+        if "loss" in logs:
+            logger.info(
+                "stage %s step %d of %d loss %.4f learning rate %.2e gradient norm %.2f",
+                self.stage.name,
+                self.state.global_step,
+                self.stage.steps,
+                float(logs["loss"]),
+                float(logs["learning_rate"]),
+                float(logs["grad_norm"]),
+            )
+
     def create_optimizer(self, model: torch.nn.Module | None = None) -> torch.optim.Optimizer:
         """The optimiser that the configuration names."""
         if self.optimizer is None:
@@ -120,11 +150,18 @@ def run_stage(
         # The first windows were shown before the run stopped. The schedule knows them without loading any.
         data.first = int(last.rsplit("-", 1)[1]) * stage.windows_per_step
         logger.info("stage %s goes on from %s", stage.name, last)
+    use_quick_kernels(model, settings)
     trainer = StageTrainer(settings, stage, model, data, collator, stage_arguments(settings, stage, directory, seed))
     trainer.train(resume_from_checkpoint=last)
     trained: HawkEye = trainer.model
     trained.save_pretrained(finished)
     return trained
+
+
+def use_quick_kernels(model: HawkEye, settings: TrainSettings) -> None:
+    """On a CPU in bfloat16, plain products are quicker than the library's fused attention: a fifth of a step."""
+    if settings.precision == "bfloat16" and not torch.accelerator.is_available():
+        model.language_model.set_attn_implementation(PLAIN_ATTENTION)
 
 
 def stage_arguments(

@@ -26,6 +26,7 @@ from hawkeye.prompts import (
     QA_ANSWER_PREFIX,
     QA_INSTRUCTION,
     STOP,
+    frames_message,
 )
 
 
@@ -47,6 +48,7 @@ FIXED_PHRASES = (
     "<Video>",
     "</Video>",
     "The video contains 12 frames sampled at",
+    "seconds.",
     "Question: " + GROUNDING_QUESTION.partition("%s")[0],
     GROUNDING_QUESTION.partition("%s")[2] + "\nOptions:",
     GROUNDING_QUESTION.partition("%s")[2],
@@ -104,7 +106,9 @@ def with_vocabulary(config: dict[str, Any], tokenizer: PreTrainedTokenizerBase) 
 
 
 def texts_of(sources: Iterable[Source]) -> Iterable[str]:
-    """Every text of the sources' rows."""
+    """Every text of the sources' rows, and the sentences about frames."""
+    for count in range(1, 13):
+        yield frames_message([0.0] * count)
     for source in sources:
         for record in source.records:
             yield record.text or ""

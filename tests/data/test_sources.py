@@ -1,0 +1,135 @@
+"""The training set: its schedule, its windows and the questions that share them."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from hawkeye.config import SourceSettings, StageSettings
+from hawkeye.data.frame_cache import FrameCache
+from hawkeye.data.instruction import AnnotationError
+from hawkeye.data.sources import Source, TrainingSet, read_source
+from hawkeye.prompts import CHOICE_SENTENCES
+from hawkeye.temporal import Choice
+from tests.data.video_files import write_video
+
+SECONDS, FPS = 24, 5
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two videos whose frames' brightness is their number."""
+    folder = tmp_path_factory.mktemp("world")
+    frames = np.repeat(np.arange(SECONDS * FPS, dtype=np.uint8)[:, None, None, None], 3, axis=3)
+    for name in ("a.mp4", "b.mp4"):
+        write_video(folder / name, np.broadcast_to(frames * 2, (len(frames), 64, 64, 3)), fps=FPS)
+    return folder
+
+
+def shrink(frames: np.ndarray) -> np.ndarray:
+    return frames[:, ::8, ::8]
+
+
+def grounding_row(video: str, start: float, end: float) -> dict[str, Any]:
+    answers = [[choice.value, CHOICE_SENTENCES[choice]] for choice in Choice]
+    item = {"i": "Watch.", "start_sec": start, "end_sec": end, "neg_start_sec": 0, "neg_end_sec": SECONDS}
+    return {"video": video, "QA": [{**item, "q": f"When is {video} {start}?", "a": answers}]}
+
+
+ROWS = {
+    "grounding": [grounding_row("a.mp4", 2, 6), grounding_row("a.mp4", 10, 14), grounding_row("b.mp4", 16, 22)],
+    "plain": [{"video": "a.mp4", "QA": [{"q": "What?", "a": "Light."}]}],
+    "part": [{"video": "b.mp4", "start": 4.0, "end": 8.0, "QA": [{"q": "What?", "a": "A part."}]}],
+    "text": [{"text": "some words", "QA": [{"q": "Which?", "a": "Words."}]}],
+}
+
+
+@pytest.fixture(scope="module")
+def sources(folder: Path) -> dict[str, Source]:
+    read = {}
+    for name, rows in ROWS.items():
+        path = folder / f"{name}.json"
+        path.write_text(json.dumps(rows))
+        read[name] = read_source(name, SourceSettings(annotations=path.name, videos="."), folder)
+    return read
+
+
+def training_set(folder: Path, sources: dict[str, Source], shares: dict[str, float], **stage: Any) -> TrainingSet:
+    settings = {"name": "s", "steps": 50, "windows_per_step": 4, "learning_rate": 1.0, "sources": shares, **stage}
+    cache = FrameCache(folder / "frames", shrink, "every eighth", max_fps=FPS)
+    return TrainingSet(sources, StageSettings(**settings), cache, num_positions=12, seed=3)
+
+
+def test_a_source_goes_through_all_rows_before_it_repeats_one(folder: Path, sources: dict[str, Source]) -> None:
+    data = training_set(folder, sources, {"grounding": 1.0})
+    assert len(data) == 200
+    for start in range(0, 198, 3):
+        assert len({data[start + place].place for place in range(3)}) == 3
+
+
+def test_shares_decide_how_often_a_source_is_shown(folder: Path, sources: dict[str, Source]) -> None:
+    data = training_set(folder, sources, {"plain": 3.0, "text": 1.0}, steps=500)
+    text_rows = sum(data[index].text is not None for index in range(0, 2000, 4))
+    assert 0.2 < text_rows / 500 < 0.3
+
+
+def test_an_item_depends_on_its_number_and_the_seed_alone(folder: Path, sources: dict[str, Source]) -> None:
+    shares = {"grounding": 1.0, "plain": 1.0, "text": 0.5}
+    data, again = (training_set(folder, sources, shares, questions_per_window=2) for _ in range(2))
+    again.first = 100
+    assert len(again) == 100
+    for index in (0, 7, 50):
+        one, other = data[100 + index], again[index]
+        assert (one.conversations, one.text, one.place) == (other.conversations, other.text, other.place)
+        np.testing.assert_array_equal(one.seconds, other.seconds)
+        np.testing.assert_array_equal(one.frames, other.frames)
+
+
+def test_frames_lie_in_the_window_and_their_times_are_relative_to_it(folder: Path, sources: dict[str, Source]) -> None:
+    data = training_set(folder, sources, {"part": 1.0})
+    for index in range(20):
+        sample = data[index]
+        assert sample.frames is not None
+        shown = sample.frames[:, 0, 0, 0] / 2 / FPS  # brightness tells the time
+        assert np.all((shown >= 4.0 - 0.5) & (shown <= 8.0 + 0.5))
+        assert np.all(np.diff(sample.seconds) >= 0)
+        np.testing.assert_allclose(shown - 4.0, sample.seconds, atol=0.5)
+
+
+def test_fewer_frames_are_chosen_among_the_positions(folder: Path, sources: dict[str, Source]) -> None:
+    data = training_set(folder, sources, {"plain": 1.0}, num_frames=2)
+    chosen = Counter(tuple(data[index].positions) for index in range(100))
+    assert all(0 <= first < second < 12 for first, second in chosen)
+    assert len(chosen) > 20
+
+
+def test_questions_of_one_window_are_right_in_it(folder: Path, sources: dict[str, Source]) -> None:
+    data = training_set(folder, sources, {"plain": 1.0, "grounding": 1e-9}, questions_per_window=3)
+    sample = data[0]  # the whole of a.mp4: its own question, and both segments of it
+    answers = {turns[0].question: turns[0].answer for turns in sample.conversations}
+    assert answers == {
+        "What?": "Light.",
+        "When is a.mp4 2?": "At the beginning of the video.",
+        "When is a.mp4 10?": "In the middle of the video.",
+    }
+
+
+def test_rows_of_text_have_no_frames(folder: Path, sources: dict[str, Source]) -> None:
+    sample = training_set(folder, sources, {"text": 1.0})[0]
+    assert sample.frames is None
+    assert sample.text == "some words"
+
+
+def test_an_unknown_source_is_named_with_the_nearest(folder: Path, sources: dict[str, Source]) -> None:
+    with pytest.raises(AnnotationError, match="stage 's': unknown source 'grounded'; did you mean 'grounding'"):
+        training_set(folder, sources, {"grounded": 1.0})
+
+
+def test_a_source_of_videos_needs_their_folder(folder: Path) -> None:
+    with pytest.raises(AnnotationError, match="source 'x': its rows name videos"):
+        read_source("x", SourceSettings(annotations="plain.json"), folder)
