@@ -49,7 +49,7 @@ def test_an_eighth_is_held_out_and_every_pair_of_words_stays_in_training() -> No
 def test_events_follow_one_another_and_twelve_frames_show_each(plans: list[Plan]) -> None:
     for plan in plans:
         assert 4 <= len(plan.events) <= 7
-        assert 0 <= plan.events[0].span.start
+        assert plan.events[0].span.start >= 0
         assert plan.events[-1].span.end <= plan.duration + 1e-9
         for before, after in pairwise(plan.events):
             assert before.span.end <= after.span.start
