@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
+from collections.abc import Iterator
 from enum import Enum
 from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import av
+import numpy as np
 import pytest
 from PIL import Image
 
+from data_preparing.shapes import encode
 from data_preparing.shapes.__main__ import main
 from data_preparing.shapes.build import WorldError, WorldSettings, build_world, draw_plans
 from data_preparing.shapes.language import NOUNS, VERBS
@@ -248,23 +252,27 @@ def test_a_stopped_run_goes_on(world: Path) -> None:
     (videos / "train" / "00001.mp4").unlink()
     truncated = videos / "test" / "00002.mp4"
     truncated.write_bytes(truncated.read_bytes()[:5000])
+    shutil.copy(videos / "test" / "00001.mp4", videos / "test" / "00000.mp4")
     (world / "train" / "qa.json").unlink()
     untouched = (videos / "train" / "00000.mp4").stat()
-    assert build_world(world, SETTINGS, workers=1).rendered == 2
+    assert build_world(world, SETTINGS, workers=1).rendered == 3
     assert contents(world) == before
     assert (videos / "train" / "00000.mp4").stat() == untouched
     assert build_world(world, SETTINGS, workers=1).rendered == 0
 
 
 def test_a_video_that_cannot_be_finished_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from data_preparing.shapes import encode
+    plan = draw_plan(0, Split.TEST, 0)
 
-    def fail(*_: object) -> Any:
+    def fail(*_: object) -> Iterator[np.ndarray]:
+        # More frames than the encoder looks ahead: it writes nothing before.
+        yield from np.zeros((100, plan.height, plan.width, 3), np.uint8)
+        assert list(tmp_path.iterdir())
         raise RuntimeError("no ink")
 
     monkeypatch.setattr(encode, "render", fail)
     with pytest.raises(RuntimeError, match="no ink"):
-        encode.write_video(draw_plan(0, Split.TEST, 0), 0, tmp_path / "v.mp4")
+        encode.write_video(plan, 0, tmp_path / "v.mp4")
     assert list(tmp_path.iterdir()) == []
 
 
