@@ -1,0 +1,38 @@
+"""HawkEye: find when something happens in a video.
+
+    import hawkeye
+    found = hawkeye.load_model("tiny").ground("video.mp4", "the red circle jumps")
+    print(found.span, found.confidence)
+
+The names below are imported when they are first used, so that `import hawkeye` is quick.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from hawkeye.models.hawkeye import HawkEye
+    from hawkeye.pipeline import ask_video as ask
+    from hawkeye.pipeline import ground_video as ground
+    from hawkeye.pipeline import load_model
+    from hawkeye.temporal import Choice, Span
+
+_HOMES = {
+    "load_model": ("hawkeye.pipeline", "load_model"),
+    "ground": ("hawkeye.pipeline", "ground_video"),
+    "ask": ("hawkeye.pipeline", "ask_video"),
+    "HawkEye": ("hawkeye.models.hawkeye", "HawkEye"),
+    "Span": ("hawkeye.temporal", "Span"),
+    "Choice": ("hawkeye.temporal", "Choice"),
+}
+
+__all__ = ["Choice", "HawkEye", "Span", "ask", "ground", "load_model"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'hawkeye' has no attribute {name!r}")
+    module, attribute = _HOMES[name]
+    return getattr(import_module(module), attribute)

@@ -1,0 +1,151 @@
+"""The `hawkeye` command. What a subcommand needs is imported when it runs, so that help is quick."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from hawkeye.evaluation.grounding import Grounding
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line's grammar."""
+    top = argparse.ArgumentParser(prog="hawkeye", description="Find when something happens in a video.")
+    commands = top.add_subparsers(dest="command", required=True)
+
+    ground = commands.add_parser("ground", help="find when sentences happen in a video")
+    ground.add_argument("video", type=Path, help="a video file, a GIF or a folder of frames")
+    ground.add_argument("queries", nargs="+", metavar="QUERY", help="what to find, such as 'the red circle jumps'")
+    _model_arguments(ground)
+    ground.add_argument("--max-turns", type=int, default=4, metavar="N", help="questions per query (default: 4)")
+    ground.add_argument("--seed", type=int, default=0, help="decides the order of the options (default: 0)")
+    ground.add_argument("--json", action="store_true", help="print JSON, one object per query and line")
+    ground.add_argument("--plot", type=Path, metavar="FILE", help="draw the timeline with frames (.png, .pdf, .svg)")
+
+    ask = commands.add_parser("ask", help="ask a question about a video")
+    ask.add_argument("video", type=Path, help="a video file, a GIF or a folder of frames")
+    ask.add_argument("question")
+    ask.add_argument("--options", nargs="+", default=[], metavar="OPTION", help="choose one of these")
+    _model_arguments(ask)
+
+    for name, what in (("evaluate", "measure a model on a benchmark"), ("train", "train a model")):
+        command = commands.add_parser(name, help=f"{what}, as a YAML configuration says")
+        command.add_argument("config", type=Path, metavar="CONFIG")
+        command.add_argument("overrides", nargs="*", metavar="key=value", help="changes to the configuration")
+    return top
+
+
+def _model_arguments(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--model", default="tiny", help="a shipped model or a model directory (default: tiny)")
+    command.add_argument("--fps", type=float, help="frames per second of a folder of frames")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs the command; returns its exit status: 0, or 2 after an error of the user's, told in one line."""
+    options = parser().parse_args(arguments)
+    run = {"ground": _ground, "ask": _ask, "evaluate": _evaluate, "train": _train}[options.command]
+    try:
+        run(options)
+    except (ValueError, OSError) as error:  # VideoError, AnnotationError and ConfigError among them
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("stopped", file=sys.stderr)
+        return 130
+    return 0
+
+
+def _ground(options: argparse.Namespace) -> None:
+    from hawkeye.data.video import open_video
+    from hawkeye.evaluation.grounding import check_query
+
+    for query in options.queries:
+        check_query(query)
+    if options.plot:
+        from hawkeye.plotting import check_picture
+
+        check_picture(options.plot)
+    # The video is looked at before the model is loaded: a mistyped name should not cost seconds.
+    open_video(options.video, fps=options.fps).close()
+    from hawkeye.pipeline import load_model
+
+    found = load_model(options.model).ground(
+        options.video, options.queries, max_turns=options.max_turns, seed=options.seed, fps=options.fps
+    )
+    assert isinstance(found, list)
+    for grounding in found:
+        print(json.dumps(as_json(grounding)) if options.json else as_text(grounding))
+    if options.plot:
+        from hawkeye.plotting import draw_timeline
+
+        draw_timeline(options.video, found, options.plot, fps=options.fps)
+        print(f"timeline: {options.plot}", file=sys.stderr)
+
+
+def as_json(grounding: Grounding) -> dict[str, Any]:
+    """A grounding as plain values; times in seconds."""
+    return {
+        "query": grounding.query,
+        "start": round(grounding.span.start, 3),
+        "end": round(grounding.span.end, 3),
+        "confidence": round(grounding.confidence, 4),
+        "duration": round(grounding.duration, 3),
+        "turns": [
+            {
+                "window": [round(turn.window.start, 3), round(turn.window.end, 3)],
+                "answer": turn.choice.value,
+                "probabilities": {choice.value: round(value, 4) for choice, value in turn.probabilities.items()},
+            }
+            for turn in grounding.turns
+        ],
+    }
+
+
+def as_text(grounding: Grounding) -> str:
+    """A grounding for people: the span, and the turns that led there."""
+    span = grounding.span
+    lines = [f"{grounding.query}: {span.start:.1f} to {span.end:.1f} s (confidence {grounding.confidence:.2f})"]
+    for number, turn in enumerate(grounding.turns, start=1):
+        window = f"{turn.window.start:.1f}-{turn.window.end:.1f} s"
+        lines.append(f"  turn {number}: {window:>14} {turn.choice.value:<10} {turn.probabilities[turn.choice]:.2f}")
+    return "\n".join(lines)
+
+
+def _ask(options: argparse.Namespace) -> None:
+    from hawkeye.data.video import open_video
+
+    open_video(options.video, fps=options.fps).close()
+    from hawkeye.pipeline import load_model
+
+    answer = load_model(options.model).ask(options.video, options.question, options.options, fps=options.fps)
+    print(answer.text)
+    for option, probability in (answer.probabilities or {}).items():
+        print(f"  {probability:.2f}  {option}")
+
+
+def _evaluate(options: argparse.Namespace) -> None:
+    from hawkeye.config import load_settings
+    from hawkeye.evaluation.settings import EvaluationSettings
+
+    settings = load_settings(options.config, EvaluationSettings, options.overrides)
+    from rich.console import Console
+
+    from hawkeye.evaluation.report import print_results
+    from hawkeye.evaluation.run import evaluate
+
+    print_results(evaluate(settings), Console())
+    print(f"results: {settings.output_dir / 'results.json'}")
+
+
+def _train(options: argparse.Namespace) -> None:
+    from hawkeye.config import TrainSettings, load_settings
+
+    settings = load_settings(options.config, TrainSettings, options.overrides)
+    from hawkeye.training.run import train
+
+    print(f"model: {train(settings)}")

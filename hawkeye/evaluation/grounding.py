@@ -1,0 +1,140 @@
+"""Recursive grounding: ask in which part of a window something happens, narrow the window, ask again."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import prod
+
+import numpy as np
+
+from hawkeye.data.video import VideoReader
+from hawkeye.evaluation.answering import Answerer, Question
+from hawkeye.prompts import GROUNDING_INSTRUCTION, grounding_prompt
+from hawkeye.temporal import MAX_TURNS, Choice, Span, narrow
+
+
+@dataclass(frozen=True)
+class Query:
+    """Something to find in a video; `id` and the seed decide the order of the options."""
+
+    reader: VideoReader
+    text: str
+    id: str
+
+
+@dataclass(frozen=True)
+class GroundingTurn:
+    """One question: the window it was asked about, the answer, and how probable each answer was."""
+
+    window: Span
+    choice: Choice
+    probabilities: dict[Choice, float]
+
+
+@dataclass(frozen=True)
+class Grounding:
+    """Where a query happens, and the turns that led there."""
+
+    query: str
+    span: Span
+    duration: float
+    turns: tuple[GroundingTurn, ...]
+
+    @property
+    def confidence(self) -> float:
+        """Probability of all answers together: the product of each turn's, in [0, 1]."""
+        return prod(turn.probabilities[turn.choice] for turn in self.turns)
+
+    @property
+    def choices(self) -> list[Choice]:
+        """The answers in order."""
+        return [turn.choice for turn in self.turns]
+
+
+def check_query(query: str) -> None:
+    """Refuses what cannot be looked for.
+
+    Raises:
+        ValueError: if the query is empty.
+    """
+    if not query.strip():
+        raise ValueError("the query is empty: say what to look for")
+
+
+def option_rng(seed: int, key: str) -> np.random.Generator:
+    """The generator for one example: its id and the seed decide it, on every machine and in every process."""
+    digest = hashlib.sha256(f"{seed}|{key}".encode()).digest()
+    return np.random.default_rng(int.from_bytes(digest[:8], "big"))
+
+
+def ground(
+    answerer: Answerer, queries: Sequence[Query], *, max_turns: int = MAX_TURNS, seed: int = 0
+) -> list[Grounding]:
+    """Finds all queries together, turn by turn; queries of one video share the windows that they have in common.
+
+    Args:
+        max_turns: at most so many questions a query; "throughout" ends its search earlier.
+        seed: with each query's id, decides the order of the options.
+
+    Returns:
+        One grounding for each query, in order.
+
+    Raises:
+        ValueError: if a query is empty or too long for the model, or `max_turns` is not positive.
+        VideoError: if frames cannot be read.
+    """
+    if max_turns < 1:
+        raise ValueError(f"max_turns must be at least 1, not {max_turns}")
+    for query in queries:
+        check_query(query.text)
+        answerer.encode(grounding_prompt(query.text, list(Choice), [0.0] * answerer.num_frames))
+    rngs = [option_rng(seed, query.id) for query in queries]
+    windows = [Span(0.0, query.reader.duration) for query in queries]
+    turns: list[list[GroundingTurn]] = [[] for _ in queries]
+    active = list(range(len(queries)))
+    for _ in range(max_turns):
+        asked = [_question_orders(rngs[place]) for place in active]
+        found = _ask(answerer, [queries[place] for place in active], [windows[place] for place in active], asked)
+        for place, probabilities in zip(active, found):
+            choice = max(probabilities, key=lambda option: probabilities[option])
+            turns[place].append(GroundingTurn(windows[place], choice, probabilities))
+            windows[place] = narrow(windows[place], choice)
+        active = [place for place in active if turns[place][-1].choice is not Choice.THROUGHOUT]
+    return [
+        Grounding(query.text, window, query.reader.duration, tuple(steps))
+        for query, window, steps in zip(queries, windows, turns)
+    ]
+
+
+def ask_choice(
+    answerer: Answerer, queries: Sequence[Query], windows: Sequence[Span], *, seed: int = 0
+) -> list[dict[Choice, float]]:
+    """One turn: how probable each answer is for each query in its window.
+
+    Raises:
+        VideoError: if frames cannot be read.
+    """
+    return _ask(answerer, queries, windows, [_question_orders(option_rng(seed, query.id)) for query in queries])
+
+
+def _question_orders(rng: np.random.Generator) -> list[Choice]:
+    return [list(Choice)[place] for place in rng.permutation(len(Choice))]
+
+
+def _ask(
+    answerer: Answerer, queries: Sequence[Query], windows: Sequence[Span], orders: Sequence[list[Choice]]
+) -> list[dict[Choice, float]]:
+    if not queries:
+        return []
+    whole = [Span(0.0, query.reader.duration) for query in queries]
+    # Parity: the whole video is read without bounds, which shows other frames than bounds at its ends would.
+    shown = [(query.reader, None if window == all_ else window) for query, window, all_ in zip(queries, windows, whole)]
+    glimpses = answerer.look(shown, GROUNDING_INSTRUCTION)
+    questions = [
+        Question(grounding_prompt(query.text, order, list(glimpse.seconds)), glimpse, len(order))
+        for query, order, glimpse in zip(queries, orders, glimpses)
+    ]
+    answers = answerer.probabilities(questions)
+    return [dict(zip(order, answer)) for order, answer in zip(orders, answers)]
