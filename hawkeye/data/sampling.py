@@ -21,10 +21,9 @@ def evaluation_indices(num_frames: int, fps: float, last_frame: int, window: Spa
     """
     if num_frames < 1 or not fps > 0 or last_frame < 0:
         raise ValueError(f"cannot choose {num_frames} frames of {last_frame + 1} at {fps} frames per second")
-    start, end = (0, last_frame) if window is None else (
-        min(max(0, round(window.start * fps)), last_frame),
-        min(round(window.end * fps), last_frame),
-    )
+    start, end = 0, last_frame
+    if window is not None:
+        start, end = (min(max(0, round(second * fps)), last_frame) for second in (window.start, window.end))
     part = (end - start) / num_frames
     # Parity: numpy rounds half to even here, and the sum is cut off.
     return [min(int(start + part / 2 + np.round(part * index)), last_frame) for index in range(num_frames)]
@@ -45,7 +44,7 @@ def training_indices(
         start_ratio: where the window begins, as a share of the video.
         end_ratio: where it ends.
         rng: draws the frame in each interval, never outside it; without it the frame is the middle one, as the
-            original chooses it (where an interval is empty, that is the frame before it).
+            original chooses it (where an interval is empty, that is the frame before it, so -1 can come first).
 
     Raises:
         ValueError: if there is no frame to choose from, or the window ends before it starts.
@@ -58,7 +57,7 @@ def training_indices(
     first, stop = round(start_ratio * video_length), round(end_ratio * video_length)
     bounds = np.linspace(first, stop, chosen + 1).astype(int)
     if rng is None:
-        indices = [(start + end - 1) // 2 for start, end in zip(bounds[:-1], bounds[1:])]
+        indices = list((bounds[:-1] + bounds[1:] - 1) // 2)
     else:
         last = min(max(first, stop - 1), video_length - 1)
         starts = np.minimum(bounds[:-1], last)

@@ -1,0 +1,112 @@
+"""What all kinds of videos have in common."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+from types import TracebackType
+
+import numpy as np
+
+
+class VideoError(ValueError):
+    """A video that cannot be read; the message names the file and what is wrong with it."""
+
+    def __init__(self, message: str) -> None:
+        # File names need not be UTF-8; a message that cannot be printed would hide the file.
+        super().__init__(message.encode("utf-8", "backslashreplace").decode())
+
+
+class VideoReader(ABC):
+    """An open video: its frames by index, and when each is shown.
+
+    Attributes:
+        path: the file or folder.
+        seconds: `[num_frames]` presentation time of every frame, relative to the first, in seconds, rising.
+        fps: average frames per second.
+    """
+
+    def __init__(self, path: Path, seconds: np.ndarray, fps: float) -> None:
+        self.path = path
+        self.seconds = seconds
+        self.fps = fps
+
+    @property
+    def num_frames(self) -> int:
+        """Number of frames, at least 1."""
+        return len(self.seconds)
+
+    @property
+    def duration(self) -> float:
+        """Length in seconds; the last frame is taken to be shown as long as the average one."""
+        return self.num_frames / self.fps if self.has_constant_rate else float(self.seconds[-1]) + 1 / self.fps
+
+    @cached_property
+    def has_constant_rate(self) -> bool:
+        """Whether every frame is shown when its index says, to a quarter of a frame."""
+        even = np.arange(self.num_frames) / self.fps
+        return bool(np.abs(self.seconds - even).max() <= 0.25 / self.fps)
+
+    def frames(self, indices: Sequence[int]) -> np.ndarray:
+        """Frames by index, uint8 RGB `[T, H, W, 3]`, upright; `indices` may repeat and come in any order.
+
+        Only the frames asked for are kept in memory. Rising indices are read in one pass, and a call that goes on
+        where the last one ended continues it, so a long video can be read in pieces.
+
+        Raises:
+            IndexError: if there are no indices, or one is not in [0, num_frames).
+            VideoError: if a frame cannot be decoded.
+        """
+        wanted = [int(index) for index in indices]
+        distinct = sorted(set(wanted))
+        if not distinct:
+            raise IndexError(f"{self.path}: no frames asked for")
+        if distinct[0] < 0 or distinct[-1] >= self.num_frames:
+            raise IndexError(f"{self.path}: frames {distinct[0]} to {distinct[-1]} asked for, it has {self.num_frames}")
+        decoded = self._decode(distinct)
+        return decoded if wanted == distinct else decoded[np.searchsorted(distinct, wanted)]
+
+    @abstractmethod
+    def _decode(self, indices: list[int]) -> np.ndarray:
+        """Frames at rising, distinct, valid indices."""
+
+    def close(self) -> None:  # noqa: B027  # a folder has nothing to free
+        """Frees the file."""
+
+    def __enter__(self) -> VideoReader:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+class FrameStack:
+    """Gathers images of one size into an array `[T, H, W, 3]` without holding them twice."""
+
+    def __init__(self, path: Path, length: int) -> None:
+        self.path = path
+        self.length = length
+        self.array = np.empty(0, dtype=np.uint8)
+
+    def put(self, place: int, image: np.ndarray) -> None:
+        """Stores an image `[H, W, 3]`.
+
+        Raises:
+            VideoError: if its size is not that of the images before it.
+        """
+        if not self.array.size:
+            self.array = np.empty((self.length, *image.shape), dtype=np.uint8)
+        if image.shape != self.array.shape[1:]:
+            sizes = " and ".join(f"{shape[1]}x{shape[0]}" for shape in (self.array.shape[1:], image.shape))
+            raise VideoError(f"{self.path}: its frames differ in size: {sizes}")
+        self.array[place] = image
+
+
+def one_line(error: BaseException) -> str:
+    """Another library's error as part of a message."""
+    message = getattr(error, "strerror", None) or str(error)
+    return " ".join(message.split())[:200] or type(error).__name__
