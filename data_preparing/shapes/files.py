@@ -52,6 +52,8 @@ QUESTIONS = {Kind.ORDER: 3, Kind.END: 1, Kind.FIRST: 2, Kind.COUNT: 2}
 """Training questions per video."""
 LISTED_PARTS = 2
 """Parts of each video whose events are listed, beside the whole."""
+ALONE_RATIO = 0.4
+"""Share of the rows about letters whose text is the part alone, without an event: the easiest, learned first."""
 OPEN_TEXT_RATIO = 0.2
 """Share of the text-only grounding rows that have no options."""
 TEST_QUERIES = 4
@@ -212,6 +214,22 @@ def _qa(plan: Plan, rng: np.random.Generator) -> Iterator[Row]:
             yield _row(plan, _question_item(ask(kind, events, rng)))
 
 
+def _letters(plan: Plan, rng: np.random.Generator) -> Iterator[Row]:
+    """Rows without a video that teach which letter an option has: the text says the part in an option's own words."""
+    for _ in plan.events:
+        for _ in range(2):
+            events = draw_combinations(int(rng.integers(1, 4)), rng)
+            parts = [list(Choice)[rng.integers(len(Choice))] for _ in events]
+            asked = int(rng.integers(len(events)))
+            alone = rng.uniform() < ALONE_RATIO
+            named = [f"{canonical(what)} {CHOICE_SENTENCES[part]}" for what, part in zip(events, parts)]
+            text = CHOICE_SENTENCES[parts[asked]] if alone else ", ".join(named)
+            order = _choice_order(rng)
+            question = grounding_question(query(events[asked], rng), order)
+            item = {"i": GROUNDING_INSTRUCTION, "q": question, "a": _best_option(order, parts[asked])}
+            yield {"text": text, "QA": [item]}
+
+
 def _text(plan: Plan, rng: np.random.Generator) -> Iterator[Row]:
     """Rows without a video, two grounding questions and one other for each event that the plan has."""
     for _ in plan.events:
@@ -246,6 +264,7 @@ TRAINING_ROWS = {
     "event_list": _event_list,
     "qa": _qa,
     "text": _text,
+    "letters": _letters,
 }
 """Training files and what makes their rows from a plan."""
 

@@ -109,6 +109,7 @@ class HawkEyeConfig(PretrainedConfig):
     initializer_range: float = 0.02
 
     def __post_init__(self, **kwargs: Any) -> None:
+        kwargs.pop("use_cache", None)  # transformers' Trainer writes it into every model's configuration
         _reject_unknown("the model's configuration", kwargs, HawkEyeConfig)
         if isinstance(self.qformer_config, dict):
             _reject_unknown("qformer_config", self.qformer_config, InstructBlipQFormerConfig)
