@@ -123,8 +123,3 @@ def test_a_wrong_override_is_explained(override: str, message: str, tmp_path: Pa
 def test_nearest_lists_what_is_known_when_nothing_is_near() -> None:
     assert nearest("charade", ["charades", "anet"]) == "; did you mean 'charades'?"
     assert nearest("zzz", ["charades", "anet"]) == "; known are 'charades', 'anet'"
-
-
-@pytest.mark.parametrize("path", sorted(Path("configs/train").glob("*.yaml")), ids=str)
-def test_shipped_training_configurations_load(path: Path) -> None:
-    assert load_settings(path, TrainSettings).stages
