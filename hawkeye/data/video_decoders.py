@@ -41,10 +41,8 @@ class PyAVReader(VideoReader):
         try:
             self._list_frames()
         except av.FFmpegError as error:
-            self.container.close()
             raise VideoError(f"{path}: is damaged ({one_line(error)})") from None
         if not len(self.timestamps):
-            self.container.close()
             raise VideoError(f"{path}: holds no frame that can be decoded")
         declared = float(self.stream.average_rate or 0)
         seconds = (self.timestamps - self.timestamps[0]) * float(self.stream.time_base or 0)
@@ -67,7 +65,6 @@ class PyAVReader(VideoReader):
         streams = [stream for stream in container.streams.video if not stream.disposition & cover]
         self.format = container.format.name.split(",")[0]
         if not streams or self.format == "tty":
-            container.close()
             raise VideoError(f"{self.path}: has no video stream")
         self.stream = streams[0]
         return container
@@ -77,21 +74,26 @@ class PyAVReader(VideoReader):
         stamps: list[Any] = []
         keyframes: list[Any] = []
         self.is_plain = True
+        cut: int | None = None
         for packet in self.container.demux(self.stream):
-            # A packet that the end of the file cuts has no other that depends on it.
-            if packet.size and not packet.is_corrupt:
-                if packet.is_keyframe:
-                    keyframes.append(packet.pts)
-                    self.is_plain &= _is_idr(packet, self.stream.codec_context)
-                # What an edit list cuts off is decoded and not shown; nothing is decoded before the first keyframe.
-                if keyframes and not packet.is_discard:
-                    stamps.append(packet.pts)
+            if not packet.size:
+                continue
+            if cut is not None:
+                raise VideoError(f"{self.path}: is damaged around second {float(cut * packet.time_base):.1f}")
+            if packet.is_corrupt:
+                cut = packet.pts or 0
+            elif packet.is_keyframe:
+                keyframes.append(packet.pts)
+                self.is_plain &= _is_idr(packet, self.stream.codec_context)
+            # What an edit list cuts off is decoded and not shown; nothing is decoded before the first keyframe.
+            if keyframes and not packet.is_discard:
+                stamps.append(packet.pts)
             self.is_plain &= not (packet.is_corrupt or packet.is_discard)
         self.counted = (
             self.format == "avi"
             or self.stream.codec_context.name == "vp8"
             or not keyframes
-            or None in stamps
+            or None in [*stamps, *keyframes]
             or len(set(stamps)) < len(stamps)
         )
         if self.counted:
@@ -100,8 +102,10 @@ class PyAVReader(VideoReader):
             # Zeros for missing timestamps: the caller sees that they do not rise.
             self.timestamps = np.array([frame.pts or 0 for frame in self._decoded()], dtype=np.int64)
         else:
-            # Frames shown before the first keyframe need one that the file no longer has.
-            self.timestamps = np.sort(np.array([stamp for stamp in stamps if stamp >= keyframes[0]], dtype=np.int64))
+            # Frames shown before the first keyframe need one that the file no longer has. Frames shown after the packet
+            # that the end of the file cuts are there or not, as the order of decoding has it.
+            stamps = [stamp for stamp in stamps if stamp >= keyframes[0] and (cut is None or stamp < cut)]
+            self.timestamps = np.sort(np.array(stamps, dtype=np.int64))
         self.keyframes = np.zeros(1, dtype=np.int64)
         if not self.counted and self.format in _SEEKABLE_FORMATS:
             places = np.searchsorted(self.timestamps, sorted(keyframes))
@@ -173,8 +177,8 @@ class DecordReader(PyAVReader):
 
     decord 0.6 counts frames from where it jumped to, and so gives wrong ones, without a word, for open groups of
     pictures, intra refresh, edit lists, MPEG-TS, MPEG-PS and AVI; it scales colours of interlaced, 10-bit and
-    odd-sized video otherwise, and stops at truncated files. What is left is progressive 8-bit H.264 in mp4 and mkv
-    whose keyframes are IDR pictures.
+    odd-sized video otherwise, and fails on turned and truncated files. What is left is upright progressive 8-bit H.264
+    in mp4 and mkv whose keyframes are IDR pictures.
     """
 
     def __init__(self, path: Path) -> None:
@@ -211,7 +215,8 @@ class DecordReader(PyAVReader):
         self.may_use_decord = (
             len(reader) == self.num_frames
             and not first.interlaced_frame
-            and np.array_equal(reader[0].asnumpy(), self._image(first))
+            and not first.rotation
+            and np.array_equal(reader.get_batch([0]).asnumpy()[0], self._image(first))
         )
         return reader
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import struct
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,8 @@ IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp"}
 DEFAULT_GIF_SECONDS = 0.1
 """How long browsers show a GIF's frame that names no duration, or none above zero."""
 
-_PICTURE_ERRORS = (OSError, EOFError, SyntaxError, ValueError, Image.DecompressionBombError)
+_PICTURE_ERRORS = (OSError, EOFError, SyntaxError, ValueError, IndexError, struct.error, Image.DecompressionBombError)
+"""What PIL raises for files that are cut or damaged."""
 
 
 class GifReader(VideoReader):
