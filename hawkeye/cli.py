@@ -22,15 +22,15 @@ def parser() -> argparse.ArgumentParser:
     ground.add_argument("video", type=Path, help="a video file, a GIF or a folder of frames")
     ground.add_argument("queries", nargs="+", metavar="QUERY", help="what to find, such as 'the red circle jumps'")
     _model_arguments(ground)
-    ground.add_argument("--max-turns", type=int, default=4, metavar="N", help="questions per query (default: 4)")
+    ground.add_argument("--max-turns", type=_positive, default=4, metavar="N", help="questions per query (default: 4)")
     ground.add_argument("--seed", type=int, default=0, help="decides the order of the options (default: 0)")
     ground.add_argument("--json", action="store_true", help="print JSON, one object per query and line")
     ground.add_argument("--plot", type=Path, metavar="FILE", help="draw the timeline with frames (.png, .pdf, .svg)")
 
     ask = commands.add_parser("ask", help="ask a question about a video")
     ask.add_argument("video", type=Path, help="a video file, a GIF or a folder of frames")
-    ask.add_argument("question")
-    ask.add_argument("--options", nargs="+", default=[], metavar="OPTION", help="choose one of these")
+    ask.add_argument("question", metavar="QUESTION")
+    ask.add_argument("--options", nargs="+", metavar="OPTION", help="choose one of these; without, answer freely")
     _model_arguments(ask)
 
     for name, what in (("evaluate", "measure a model on a benchmark"), ("train", "train a model")):
@@ -45,6 +45,12 @@ def _model_arguments(command: argparse.ArgumentParser) -> None:
     command.add_argument("--fps", type=float, help="frames per second of a folder of frames")
 
 
+def _positive(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"must be a whole number of at least 1, not {text!r}")
+    return int(text)
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command; returns its exit status: 0, or 2 after an error of the user's, told in one line."""
     options = parser().parse_args(arguments)
@@ -52,7 +58,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         run(options)
     except (ValueError, OSError) as error:  # VideoError, AnnotationError and ConfigError among them
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("stopped", file=sys.stderr)
@@ -77,7 +83,6 @@ def _ground(options: argparse.Namespace) -> None:
     found = load_model(options.model).ground(
         options.video, options.queries, max_turns=options.max_turns, seed=options.seed, fps=options.fps
     )
-    assert isinstance(found, list)
     for grounding in found:
         print(json.dumps(as_json(grounding)) if options.json else as_text(grounding))
     if options.plot:
@@ -119,6 +124,8 @@ def as_text(grounding: Grounding) -> str:
 def _ask(options: argparse.Namespace) -> None:
     from hawkeye.data.video import open_video
 
+    if not options.question.strip():
+        raise ValueError("the question is empty")
     open_video(options.video, fps=options.fps).close()
     from hawkeye.pipeline import load_model
 

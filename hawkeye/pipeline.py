@@ -7,20 +7,24 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
+from typing import Any, overload
 
 import torch
+from huggingface_hub.errors import StrictDataclassError
+from safetensors import SafetensorError
+from transformers import PreTrainedTokenizerBase, StoppingCriteria
 
 from hawkeye.config import ConfigError, nearest
 from hawkeye.data.video import open_video
 from hawkeye.evaluation import videoqa
-from hawkeye.evaluation.answering import Answerer, Question
-from hawkeye.evaluation.grounding import Grounding, Query, check_query, ground
+from hawkeye.evaluation.answering import LONGEST_TIME, Answerer, Question
+from hawkeye.evaluation.grounding import Grounding, Query, check_grounding, ground
 from hawkeye.models.hawkeye import HawkEye
 from hawkeye.models.processing import HawkEyeProcessor
 from hawkeye.prompts import QA_INSTRUCTION, STOP, open_prompt
 from hawkeye.temporal import MAX_TURNS, Span
 
-DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+PRECISIONS = ("float32", "bfloat16", "auto")
 
 
 @dataclass(frozen=True)
@@ -41,10 +45,36 @@ class Pipeline:
     def __init__(self, answerer: Answerer) -> None:
         self.answerer = answerer
 
+    @property
+    def model(self) -> HawkEye:
+        """The model."""
+        return self.answerer.model
+
+    @property
+    def processor(self) -> HawkEyeProcessor:
+        """Its tokenizers and image settings."""
+        return self.answerer.processor
+
+    @overload
+    def ground(
+        self, video: str | Path, query: str, *, max_turns: int = ..., seed: int = ..., fps: float | None = ...
+    ) -> Grounding: ...
+
+    @overload
     def ground(
         self,
         video: str | Path,
-        query: str | Sequence[str],
+        query: list[str] | tuple[str, ...],
+        *,
+        max_turns: int = ...,
+        seed: int = ...,
+        fps: float | None = ...,
+    ) -> list[Grounding]: ...
+
+    def ground(
+        self,
+        video: str | Path,
+        query: str | list[str] | tuple[str, ...],
         *,
         max_turns: int = MAX_TURNS,
         seed: int = 0,
@@ -61,65 +91,103 @@ class Pipeline:
 
         Raises:
             VideoError: naming the file and what is wrong with it.
-            ValueError: if a query is empty or longer than the model reads.
+            ValueError: if a query is empty or longer than the model reads, before the video is opened.
         """
         queries = [query] if isinstance(query, str) else list(query)
         for text in queries:
-            check_query(text)
+            check_grounding(self.answerer, text)
             self.warn_of_unknown_words(text)
         with open_video(video, fps=fps) as reader:
-            found = ground(
-                self.answerer, [Query(reader, text, text) for text in queries], max_turns=max_turns, seed=seed
-            )
+            self._warn_of_length(reader.path, reader.duration)
+            asked = [Query(reader, text, text) for text in queries]
+            found = ground(self.answerer, asked, max_turns=max_turns, seed=seed)
         return found[0] if isinstance(query, str) else found
 
     def ask(
         self,
         video: str | Path,
         question: str,
-        options: Sequence[str] = (),
+        options: Sequence[str] | None = None,
         *,
         window: Span | None = None,
         fps: float | None = None,
         max_new_tokens: int = 60,
     ) -> Answer:
-        """Answers a question about a video, or a part of it: one of `options`, or freely.
+        """Answers a question about a video: by one of `options`, or freely where there are none.
+
+        Args:
+            video: a video file, a GIF or a folder of frames.
+            window: the part of it to show, in seconds; all of it by default.
+            fps: frames per second of a folder of frames.
+            max_new_tokens: longest free answer.
 
         Raises:
             VideoError: naming the file and what is wrong with it.
-            ValueError: if the question is empty or longer than the model reads, or there is one option alone.
+            ValueError: if the question is empty or longer than the model reads, or there is one option alone; before
+                the video is opened.
         """
-        if not question.strip():
+        options = tuple(options or ())
+        if options:
+            videoqa.check_choice(self.answerer, question, options)
+        elif question.strip():
+            self.answerer.check(open_prompt(question, [LONGEST_TIME] * self.answerer.num_frames), 0)
+        else:
             raise ValueError("the question is empty")
         self.warn_of_unknown_words(" ".join([question, *options]))
         with open_video(video, fps=fps) as reader:
+            self._warn_of_length(reader.path, reader.duration)
             if options:
-                asked = videoqa.ChoiceQuestion(reader, question, tuple(options), window)
+                asked = videoqa.ChoiceQuestion(reader, question, options, window)
                 (found,) = videoqa.answer(self.answerer, [asked])
                 return Answer(options[found.index], dict(zip(options, found.probabilities)))
             (glimpse,) = self.answerer.look([(reader, window)], QA_INSTRUCTION)
-        prompt = Question(open_prompt(question, list(glimpse.seconds)), glimpse, 0)
-        tokenizer = self.answerer.processor.tokenizer
-        with torch.inference_mode():
-            ids = self.answerer.model.generate(
-                *self.answerer.embed([prompt]),
-                max_new_tokens=max_new_tokens,
-                stop_strings=[STOP],
-                tokenizer=tokenizer,
-            )
-        return Answer(tokenizer.decode(ids[0], skip_special_tokens=True).split(STOP)[0].strip())
+        text = self._continue(Question(open_prompt(question, list(glimpse.seconds)), glimpse, 0), max_new_tokens)
+        return Answer(text.split(STOP)[0].strip())
 
-    def warn_of_unknown_words(self, text: str) -> None:
-        """Says on stderr which words a model with a closed vocabulary does not know."""
-        tokenizer = self.answerer.processor.tokenizer
+    @torch.inference_mode()
+    def _continue(self, prompt: Question, max_new_tokens: int) -> str:
+        tokenizer = self.processor.tokenizer
+        embeds, mask = self.answerer.embed([prompt])
+        room = self.answerer.max_prompt_tokens - mask.shape[1]
+        ids = self.model.generate(
+            embeds, mask, max_new_tokens=min(max_new_tokens, room), stopping_criteria=[_AtSeparator(tokenizer)]
+        )
+        return str(tokenizer.decode(ids[0], skip_special_tokens=True))
+
+    def unknown_words(self, text: str) -> list[str]:
+        """The words that a model with a closed vocabulary does not know."""
+        tokenizer = self.processor.tokenizer
         encoded = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
-        unknown = [
+        return [
             text[start:end]
             for token, (start, end) in zip(encoded.input_ids, encoded.offset_mapping)
             if token == tokenizer.unk_token_id
         ]
-        if unknown:
-            print(f"warning: this model does not know the words {', '.join(map(repr, unknown))}", file=sys.stderr)
+
+    def warn_of_unknown_words(self, text: str) -> None:
+        """Says on stderr which words of `text` the model does not know."""
+        if unknown := self.unknown_words(text):
+            words = ", ".join(map(repr, unknown))
+            print(f"warning: this model does not know {words}: the answer may mean nothing", file=sys.stderr)
+
+    def _warn_of_length(self, video: Path, duration: float) -> None:
+        if self.unknown_words(f"{duration:.1f}"):
+            print(
+                f"warning: {video} lasts {duration:.1f} seconds, and this model does not know times so long",
+                file=sys.stderr,
+            )
+
+
+class _AtSeparator(StoppingCriteria):
+    """Ends generation at `STOP`; the library's own criterion cannot read every tokenizer's vocabulary."""
+
+    def __init__(self, tokenizer: PreTrainedTokenizerBase) -> None:
+        self.tokenizer = tokenizer
+
+    def __call__(self, input_ids: torch.Tensor, *_: Any, **__: Any) -> torch.Tensor:
+        # Separators are at most as many tokens as signs, and the text before them does not matter.
+        ended = [STOP in text for text in self.tokenizer.batch_decode(input_ids[:, -len(STOP) :])]
+        return torch.tensor(ended, device=input_ids.device)
 
 
 def shipped_models() -> dict[str, Path]:
@@ -140,32 +208,42 @@ def load_model(
     Args:
         name: "tiny", or a directory that `save_pretrained` wrote.
         device: where to run; by default the accelerator if there is one, else the CPU.
-        precision: "float32" or "bfloat16".
-        batch_size: windows and prompts that go through the model together.
+        precision: "float32" or "bfloat16"; "auto" is bfloat16 on an accelerator and float32 elsewhere.
+        batch_size: windows, or prompts, that go through the model together.
 
     Raises:
-        ConfigError: if there is no such model; it names the nearest.
-        ValueError: if the directory's weights are not the model's.
+        ConfigError: if there is no such model or precision (it names the nearest), or the directory does not hold a
+            model that can be loaded.
     """
-    if precision not in DTYPES:
-        raise ConfigError(f"precision {precision!r}{nearest(precision, list(DTYPES))}")
+    if precision not in PRECISIONS:
+        raise ConfigError(f"precision {precision!r}{nearest(precision, PRECISIONS)}")
     directory = shipped_models().get(str(name), Path(name))
     if not (directory / "config.json").is_file():
-        known = list(shipped_models())
-        raise ConfigError(f"model {str(name)!r}: no such model or model directory{nearest(str(name), known)}")
-    if device is None:
-        device = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else "cpu"
-    model = HawkEye.from_pretrained(directory, dtype=DTYPES[precision]).to(device)
-    return Pipeline(Answerer(model, HawkEyeProcessor.from_pretrained(directory), batch_size=batch_size))
+        hint = nearest(str(name), list(shipped_models()))
+        raise ConfigError(f"model {str(name)!r}: no such model, and no directory that holds one{hint}")
+    place = torch.device(device) if device is not None else _default_device()
+    is_half = precision == "bfloat16" or (precision == "auto" and place.type != "cpu")
+    try:
+        model = HawkEye.from_pretrained(directory, dtype=torch.bfloat16 if is_half else torch.float32)
+        processor = HawkEyeProcessor.from_pretrained(directory)
+    except (SafetensorError, StrictDataclassError, ValueError, OSError) as error:
+        raise ConfigError(f"model {directory}: cannot be loaded ({' '.join(str(error).split())})") from None
+    model.to(place)  # type: ignore[arg-type]  # the library's wrapper hides its self
+    return Pipeline(Answerer(model, processor, batch_size=batch_size))
+
+
+def _default_device() -> torch.device:
+    accelerator = torch.accelerator.current_accelerator(check_available=True)
+    return accelerator or torch.device("cpu")
 
 
 def ground_video(video: str | Path, query: str, *, model: str | Path = "tiny", max_turns: int = MAX_TURNS) -> Grounding:
-    """`load_model(model).ground(video, query)`, for one query."""
-    found = load_model(model).ground(video, query, max_turns=max_turns)
-    assert isinstance(found, Grounding)
-    return found
+    """`load_model(model).ground(video, query)`: one query, from the file."""
+    return load_model(model).ground(video, query, max_turns=max_turns)
 
 
-def ask_video(video: str | Path, question: str, options: Sequence[str] = (), *, model: str | Path = "tiny") -> Answer:
-    """`load_model(model).ask(video, question, options)`."""
+def ask_video(
+    video: str | Path, question: str, options: Sequence[str] | None = None, *, model: str | Path = "tiny"
+) -> Answer:
+    """`load_model(model).ask(video, question, options)`: one question, from the file."""
     return load_model(model).ask(video, question, options)

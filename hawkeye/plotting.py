@@ -32,9 +32,7 @@ def check_picture(path: Path) -> None:
         raise ValueError(f"{path}: the folder {path.parent} does not exist")
 
 
-def draw_timeline(
-    video: str | Path, groundings: Sequence[Grounding], path: Path, *, fps: float | None = None
-) -> None:
+def draw_timeline(video: str | Path, groundings: Sequence[Grounding], path: Path, *, fps: float | None = None) -> None:
     """Draws, for each query, frames of the whole video, a bar for each turn's window, and frames of the span found.
 
     Args:

@@ -16,6 +16,12 @@ from hawkeye.models.processing import HawkEyeProcessor
 from hawkeye.prompts import LETTERS
 from hawkeye.temporal import Span
 
+LONGEST_TIME = 99999.9
+"""Seconds, a day and more: frame times with as many digits as any that a prompt will hold."""
+
+VideoKey = tuple[str, int, float]
+"""A file, when it was last changed, and its frame rate: other frames under the same name are another video."""
+
 
 @dataclass(frozen=True)
 class Glimpse:
@@ -27,18 +33,21 @@ class Glimpse:
 
 @dataclass(frozen=True)
 class Question:
-    """A prompt about a window; `options` letters may follow it."""
+    """A prompt about a window, after which the letter of one of `num_options` options comes."""
 
     prompt: str
     glimpse: Glimpse
-    options: int
+    num_options: int
 
 
 class Answerer:
     """A model with what it needs to answer questions about videos.
 
-    Visual tokens depend on the window and the instruction alone (the Q-Former reads no question at evaluation), so all
-    questions about a window share them; the last `cache_size` are kept.
+    At evaluation the Q-Former reads the instruction alone, as in the original: visual tokens depend on the window and
+    the instruction, and all questions about a window share them. The last `cache_size` windows' tokens are kept.
+
+    Args:
+        batch_size: windows, or prompts, that go through the model together.
     """
 
     def __init__(
@@ -48,7 +57,7 @@ class Answerer:
         self.processor = processor
         self.batch_size = batch_size
         self.cache_size = cache_size
-        self._cache: OrderedDict[tuple[str, Span | None, str], Glimpse] = OrderedDict()
+        self._cache: OrderedDict[tuple[VideoKey, Span | None, str], Glimpse] = OrderedDict()
         self._letters: dict[str, list[int]] = {}
 
     @property
@@ -72,46 +81,60 @@ class Answerer:
         Raises:
             VideoError: if frames cannot be read.
         """
-        keys = [(str(reader.path), window, instruction) for reader, window in windows]
-        new = {key: place for place, key in enumerate(keys) if key not in self._cache}
-        found = {key: self._cache[key] for key in keys if key in self._cache}
-        order = list(new)
-        for start in range(0, len(order), self.batch_size):
-            part = order[start : start + self.batch_size]
-            shown = [read_window(*windows[new[key]], self.num_frames) for key in part]
-            pixels = torch.stack([self.processor.pixel_values(frames) for frames, _ in shown])
-            text = self.processor.qformer_inputs([instruction] * len(part))
-            visual = self.model.visual_tokens(
-                self.model.encode_frames(pixels.to(self.model.device, self.model.dtype)),
-                **{name: ids.to(self.model.device) for name, ids in text.items()},
-            )
-            found |= {key: Glimpse(tokens, times) for key, tokens, (_, times) in zip(part, visual, shown)}
-        for key in keys:
+        keys = [(_video_key(reader), window, instruction) for reader, window in windows]
+        places = {key: place for place, key in enumerate(keys)}
+        found = {key: self._cache[key] for key in places if key in self._cache}
+        new = [key for key in places if key not in found]
+        for start in range(0, len(new), self.batch_size):
+            part = new[start : start + self.batch_size]
+            glimpses = self._encode_windows([windows[places[key]] for key in part], instruction)
+            found |= dict(zip(part, glimpses))
+        for key in places:
             self._cache[key] = found[key]
             self._cache.move_to_end(key)
         while len(self._cache) > self.cache_size:
             self._cache.popitem(last=False)
         return [found[key] for key in keys]
 
+    def _encode_windows(self, windows: Sequence[tuple[VideoReader, Span | None]], instruction: str) -> list[Glimpse]:
+        pixels, times = [], []
+        for reader, window in windows:
+            frames, seconds = read_window(reader, window, self.num_frames)
+            pixels.append(self.processor.pixel_values(frames))
+            times.append(seconds)
+        model = self.model
+        features = model.encode_frames(torch.stack(pixels).to(model.device, model.dtype))
+        text = self.processor.qformer_inputs([instruction] * len(windows))
+        visual = model.visual_tokens(features, **{name: ids.to(model.device) for name, ids in text.items()})
+        # Clones, because one kept view would keep the whole batch.
+        return [Glimpse(tokens.clone(), seconds) for tokens, seconds in zip(visual, times)]
+
     @torch.inference_mode()
     def probabilities(self, questions: Sequence[Question]) -> list[list[float]]:
         """How probable each option's letter is as the next token, among the letters of that question's options.
 
         Raises:
-            ValueError: if a prompt is longer than the language model's context, or its letters are not single tokens.
+            ValueError: as `check` does.
         """
         answers: list[list[float]] = []
         for start in range(0, len(questions), self.batch_size):
             part = questions[start : start + self.batch_size]
-            logits = self._next_logits(part)
+            logits = self.model.next_token_logits(*self.embed(part)).double().cpu()
             for question, row in zip(part, logits):
-                letters = self._letter_ids(question.prompt)[: question.options]
-                answers.append(torch.softmax(row[letters].double(), dim=0).tolist())
+                letters = self._letter_ids(question.prompt, question.num_options)
+                answers.append(torch.softmax(row[letters], dim=0).tolist())
         return answers
 
-    def _next_logits(self, questions: Sequence[Question]) -> Tensor:
-        embeds, mask = self.embed(questions)
-        return self.model.next_token_logits(embeds, mask).float().cpu()
+    def check(self, prompt: str, num_options: int) -> None:
+        """Refuses a question that this model cannot read or answer, before anything is computed.
+
+        Raises:
+            ValueError: if the prompt is longer than the language model's context, or the tokenizer does not make
+                single tokens of the options' letters.
+        """
+        self._encode(prompt)
+        if num_options:
+            self._letter_ids(prompt, num_options)
 
     def embed(self, questions: Sequence[Question]) -> tuple[Tensor, Tensor]:
         """Input embeddings `[B, L, C]` and attention mask `[B, L]` of prompts, padded on the right.
@@ -119,44 +142,49 @@ class Answerer:
         Raises:
             ValueError: if a prompt is longer than the language model's context.
         """
-        rows = [self.encode(question.prompt) for question in questions]
+        rows = [self._encode(question.prompt) for question in questions]
         length = max(map(len, rows))
         ids = torch.zeros(len(rows), length, dtype=torch.long)
         mask = torch.zeros(len(rows), length, dtype=torch.long)
         for place, row in enumerate(rows):
             ids[place, : len(row)] = torch.tensor(row)
             mask[place, : len(row)] = 1
-        device = self.model.device
         visual = torch.stack([question.glimpse.visual for question in questions])
-        return self.model.embed(ids.to(device), visual), mask.to(device)
+        return self.model.embed(ids.to(visual.device), visual), mask.to(visual.device)
 
-    def encode(self, prompt: str) -> list[int]:
-        """A prompt's token ids.
-
-        Raises:
-            ValueError: if they are more than the language model's context.
-        """
+    def _encode(self, prompt: str) -> list[int]:
         ids = self.processor.encode_prompt(prompt)
         if len(ids) >= self.max_prompt_tokens:
             raise ValueError(
-                f"the prompt has {len(ids)} tokens, but the model reads {self.max_prompt_tokens - 1} before an "
-                "answer: shorten the query"
+                f"the prompt has {len(ids)} tokens, but this model reads at most {self.max_prompt_tokens - 1} before "
+                "an answer: shorten the query, the question or its options"
             )
         return ids
 
-    def _letter_ids(self, prompt: str) -> list[int]:
+    def _letter_ids(self, prompt: str, num_options: int) -> list[int]:
         """Ids of "A", "B", ... as they are tokenised after a prompt; only the prompt's last line matters."""
         line = prompt.rsplit("\n", 1)[-1]
         if line not in self._letters:
-            before = self.processor.encode_prompt(line)
-            ids = []
-            for letter in LETTERS:
-                after = self.processor.encode_prompt(line + letter)
-                # Letters that the tokenizer does not know, or joins to the text before them, end the list.
-                if after[:-1] != before or after[-1] == self.processor.tokenizer.unk_token_id:
-                    break
-                ids.append(after[-1])
-            if len(ids) < 2:
-                raise ValueError(f"this tokenizer does not make single tokens of the letters after {line!r}")
-            self._letters[line] = ids
-        return self._letters[line]
+            self._letters[line] = self._single_letters(line)
+        letters = self._letters[line]
+        if num_options > len(letters):
+            raise ValueError(
+                f"{num_options} options, but after {line!r} this model's tokenizer makes single tokens of only the "
+                f"first {len(letters)} letters"
+            )
+        return letters[:num_options]
+
+    def _single_letters(self, line: str) -> list[int]:
+        """The letters from "A" on that the tokenizer knows and does not join to the text before them."""
+        before = self.processor.encode_prompt(line)
+        ids: list[int] = []
+        for letter in LETTERS:
+            *first, last = self.processor.encode_prompt(line + letter)
+            if first != before or last == self.processor.tokenizer.unk_token_id:
+                break
+            ids.append(last)
+        return ids
+
+
+def _video_key(reader: VideoReader) -> VideoKey:
+    return str(reader.path.resolve()), reader.path.stat().st_mtime_ns, reader.fps

@@ -2,22 +2,39 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from hawkeye.data.instruction import AnnotationError, read_json_list, read_span, required
+from hawkeye.prompts import LETTERS
 from hawkeye.temporal import Span
+
+ROUNDING_SECONDS = 0.1
+"""Published annotations round: a span may end so much after the video."""
 
 
 @dataclass(frozen=True)
-class GroundingExample:
+class Example:
+    """A row of an annotation file."""
+
+    place: str
+    """File and row, for messages."""
+    id: str
+    """The row's `qid`, which one video's rows must not share; the file's name and row where there is none."""
+    video: str
+
+    @property
+    def key(self) -> str:
+        """Tells the example from all others of its file, wherever its row stands."""
+        return f"{self.video}|{self.id}"
+
+
+@dataclass(frozen=True)
+class GroundingExample(Example):
     """A query to find in a video, and the spans where it happens."""
 
-    id: str
-    video: str
     query: str
     golds: tuple[Span, ...]
     held_out: bool | None = None
@@ -25,15 +42,17 @@ class GroundingExample:
 
 
 @dataclass(frozen=True)
-class QAExample:
+class QAExample(Example):
     """A multiple-choice question; `answer` is the index of the right candidate."""
 
-    id: str
-    video: str
     question: str
     candidates: tuple[str, ...]
     answer: int
     window: Span | None = None
+    """The part of the video to show; all of it where None."""
+
+
+ExampleType = TypeVar("ExampleType", bound=Example)
 
 
 def read_grounding_examples(path: Path) -> list[GroundingExample]:
@@ -56,20 +75,20 @@ def read_qa_examples(path: Path) -> list[QAExample]:
     return _read(path, _qa_example)
 
 
-def _read(path: Path, parse: Any) -> list[Any]:
+def _read(path: Path, parse: Callable[[dict[str, Any], str, str], ExampleType]) -> list[ExampleType]:
     rows = read_json_list(path)
     if not rows:
         raise AnnotationError(f"{path}: the list is empty")
-    examples = []
+    examples: dict[str, ExampleType] = {}
     for index, row in enumerate(rows):
         place = f"{path} row {index}"
         if not isinstance(row, dict):
             raise AnnotationError(f"{place}: must be a mapping, not {row!r}")
-        examples.append(parse(row, f"{path.stem}-{index}", place))
-    repeated = [key for key, count in Counter(example.id for example in examples).items() if count > 1]
-    if repeated:
-        raise AnnotationError(f"{path}: id {repeated[0]!r} stands in more than one row")
-    return examples
+        example = parse(row, place, str(row.get("qid", f"{path.stem}-{index}")))
+        if example.key in examples:
+            raise AnnotationError(f"{place}: 'qid' {example.id!r} is that of {examples[example.key].place} too")
+        examples[example.key] = example
+    return list(examples.values())
 
 
 def _text(row: dict[str, Any], key: str, place: str) -> str:
@@ -79,54 +98,64 @@ def _text(row: dict[str, Any], key: str, place: str) -> str:
     return text
 
 
-def _grounding_example(row: dict[str, Any], default_id: str, place: str) -> GroundingExample:
-    key = "span" if "span" in row else "answer"
-    spans = required(row, key, list, place)
-    several = spans if spans and isinstance(spans[0], list) else [spans]
-    golds = []
-    for span in several:
-        if not isinstance(span, list) or len(span) != 2:
-            raise AnnotationError(f"{place}: {key!r} must be [start, end] or a list of them, not {spans!r}")
-        golds.append(read_span({"start": span[0], "end": span[1]}, "start", "end", f"{place}: {key!r}"))
-    duration = row.get("duration")
-    if duration is not None:
-        whole = read_span({"start": 0, "duration": duration}, "start", "duration", place)
-        # Published annotations round: a tenth of a second beyond the end is no mistake.
-        beyond = [gold for gold in golds if gold.end > whole.end + 0.1]
-        if beyond:
-            raise AnnotationError(
-                f"{place}: {key!r} [{beyond[0].start}, {beyond[0].end}] reaches beyond the video's {whole.end} seconds"
-            )
+def _grounding_example(row: dict[str, Any], place: str, example_id: str) -> GroundingExample:
+    held_out = row.get("held_out")
+    if not isinstance(held_out, bool | None):
+        raise AnnotationError(f"{place}: 'held_out' must be true or false, not {held_out!r}")
     return GroundingExample(
-        str(row.get("qid", default_id)),
-        _text(row, "video", place),
-        _text(row, "question", place),
-        tuple(golds),
-        row.get("held_out"),
+        place, example_id, _text(row, "video", place), _text(row, "question", place), _golds(row, place), held_out
     )
 
 
-def _qa_example(row: dict[str, Any], default_id: str, place: str) -> QAExample:
+def _golds(row: dict[str, Any], place: str) -> tuple[Span, ...]:
+    # The published files say `answer`; the original's evaluation looks for `span`.
+    key = "span" if "span" in row else "answer"
+    value = required(row, key, list, place)
+    several = value if value and isinstance(value[0], list) else [value]
+    if not all(isinstance(span, list) and len(span) == 2 for span in several):
+        raise AnnotationError(f"{place}: {key!r} must be [start, end] or a list of them, not {value!r}")
+    golds = tuple(
+        read_span({"start": start, "end": end}, "start", "end", f"{place}: {key!r}") for start, end in several
+    )
+    if "duration" in row:
+        end = read_span({"start": 0.0, "duration": row["duration"]}, "start", "duration", place).end
+        for gold in golds:
+            if gold.end > end + ROUNDING_SECONDS:
+                raise AnnotationError(f"{place}: {key!r} {value!r} reaches beyond the video's {end} seconds")
+    return golds
+
+
+def _qa_example(row: dict[str, Any], place: str, example_id: str) -> QAExample:
     candidates = required(row, "candidates", list, place)
-    if len(candidates) < 2 or not all(isinstance(text, str) and text.strip() for text in candidates):
-        raise AnnotationError(f"{place}: 'candidates' must be two or more texts, not {candidates!r}")
+    if not all(isinstance(text, str) and text.strip() for text in candidates):
+        raise AnnotationError(f"{place}: 'candidates' must be texts, none of them empty, not {candidates!r}")
+    if not 2 <= len(candidates) <= len(LETTERS):
+        raise AnnotationError(f"{place}: 'candidates' must be 2 to {len(LETTERS)}, not {len(candidates)}")
     answer = _text(row, "answer", place)
-    bare = [text.replace(".", "").strip() for text in candidates]
-    wanted = answer.replace(".", "").strip()
-    if bare.count(wanted) != 1:
-        raise AnnotationError(f"{place}: 'answer' {answer!r} must be one of the candidates {candidates!r}")
+    matches = [index for index, text in enumerate(candidates) if _bare(text) == _bare(answer)]
+    if len(matches) != 1:
+        problem = "is none of" if not matches else "stands more than once among"
+        raise AnnotationError(f"{place}: 'answer' {answer!r} {problem} the candidates {candidates!r}")
     window = read_span(row, "start", "end", place) if "start" in row or "end" in row else None
+    if window is not None and window.duration == 0:
+        raise AnnotationError(f"{place}: nothing is shown between 'start' {window.start} and 'end' {window.end}")
     return QAExample(
-        str(row.get("qid", default_id)),
+        place,
+        example_id,
         _text(row, "video", place),
         _text(row, "question", place),
         tuple(candidates),
-        bare.index(wanted),
+        matches[0],
         window,
     )
 
 
-def missing_videos(names: Sequence[str], videos: Path) -> list[str]:
-    """The names that are no file or folder in `videos`, each once."""
-    return [name for name in dict.fromkeys(names) if not (videos / name).exists()]
+def _bare(text: str) -> str:
+    """As candidates and answers are compared: without full stops."""
+    return text.replace(".", "").strip()
 
+
+def missing_videos(examples: Sequence[Example], folder: Path) -> list[str]:
+    """The examples' videos that are no file or folder in `folder`, each once, in order."""
+    names = dict.fromkeys(example.video for example in examples)
+    return [name for name in names if not (folder / name).exists()]

@@ -10,18 +10,18 @@ from math import prod
 import numpy as np
 
 from hawkeye.data.video import VideoReader
-from hawkeye.evaluation.answering import Answerer, Question
+from hawkeye.evaluation.answering import LONGEST_TIME, Answerer, Question
 from hawkeye.prompts import GROUNDING_INSTRUCTION, grounding_prompt
 from hawkeye.temporal import MAX_TURNS, Choice, Span, narrow
 
 
 @dataclass(frozen=True)
 class Query:
-    """Something to find in a video; `id` and the seed decide the order of the options."""
+    """Something to find in a video; `key` and the seed decide the order of the options."""
 
     reader: VideoReader
     text: str
-    id: str
+    key: str
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class GroundingTurn:
 
 @dataclass(frozen=True)
 class Grounding:
-    """Where a query happens, and the turns that led there."""
+    """Where a query happens in a video of `duration` seconds, and the turns that led there."""
 
     query: str
     span: Span
@@ -44,7 +44,7 @@ class Grounding:
 
     @property
     def confidence(self) -> float:
-        """Probability of all answers together: the product of each turn's, in [0, 1]."""
+        """Probability of the answers given: the product of the chosen answers' probabilities, in [0, 1]."""
         return prod(turn.probabilities[turn.choice] for turn in self.turns)
 
     @property
@@ -63,6 +63,17 @@ def check_query(query: str) -> None:
         raise ValueError("the query is empty: say what to look for")
 
 
+def check_grounding(answerer: Answerer, query: str) -> None:
+    """Refuses a query before any video is opened.
+
+    Raises:
+        ValueError: if the query is empty, or longer than the model's prompt allows.
+    """
+    check_query(query)
+    prompt = grounding_prompt(query, list(Choice), [LONGEST_TIME] * answerer.num_frames)
+    answerer.check(prompt, len(Choice))
+
+
 def option_rng(seed: int, key: str) -> np.random.Generator:
     """The generator for one example: its id and the seed decide it, on every machine and in every process."""
     digest = hashlib.sha256(f"{seed}|{key}".encode()).digest()
@@ -76,7 +87,7 @@ def ground(
 
     Args:
         max_turns: at most so many questions a query; "throughout" ends its search earlier.
-        seed: with each query's id, decides the order of the options.
+        seed: with each query's key, decides the order of the options.
 
     Returns:
         One grounding for each query, in order.
@@ -88,17 +99,16 @@ def ground(
     if max_turns < 1:
         raise ValueError(f"max_turns must be at least 1, not {max_turns}")
     for query in queries:
-        check_query(query.text)
-        answerer.encode(grounding_prompt(query.text, list(Choice), [0.0] * answerer.num_frames))
-    rngs = [option_rng(seed, query.id) for query in queries]
+        check_grounding(answerer, query.text)
+    rngs = [option_rng(seed, query.key) for query in queries]
     windows = [Span(0.0, query.reader.duration) for query in queries]
     turns: list[list[GroundingTurn]] = [[] for _ in queries]
     active = list(range(len(queries)))
-    for _ in range(max_turns):
-        asked = [_question_orders(rngs[place]) for place in active]
-        found = _ask(answerer, [queries[place] for place in active], [windows[place] for place in active], asked)
+    while active and len(turns[active[0]]) < max_turns:
+        orders = [_option_order(rngs[place]) for place in active]
+        found = _ask(answerer, [queries[place] for place in active], [windows[place] for place in active], orders)
         for place, probabilities in zip(active, found):
-            choice = max(probabilities, key=lambda option: probabilities[option])
+            choice = max(probabilities, key=probabilities.__getitem__)
             turns[place].append(GroundingTurn(windows[place], choice, probabilities))
             windows[place] = narrow(windows[place], choice)
         active = [place for place in active if turns[place][-1].choice is not Choice.THROUGHOUT]
@@ -108,29 +118,34 @@ def ground(
     ]
 
 
-def ask_choice(
+def ask_once(
     answerer: Answerer, queries: Sequence[Query], windows: Sequence[Span], *, seed: int = 0
-) -> list[dict[Choice, float]]:
-    """One turn: how probable each answer is for each query in its window.
+) -> list[GroundingTurn]:
+    """One turn: each query asked about its window.
 
     Raises:
         VideoError: if frames cannot be read.
     """
-    return _ask(answerer, queries, windows, [_question_orders(option_rng(seed, query.id)) for query in queries])
+    orders = [_option_order(option_rng(seed, query.key)) for query in queries]
+    found = _ask(answerer, queries, windows, orders)
+    return [
+        GroundingTurn(window, max(probabilities, key=probabilities.__getitem__), probabilities)
+        for window, probabilities in zip(windows, found)
+    ]
 
 
-def _question_orders(rng: np.random.Generator) -> list[Choice]:
+def _option_order(rng: np.random.Generator) -> list[Choice]:
     return [list(Choice)[place] for place in rng.permutation(len(Choice))]
 
 
 def _ask(
     answerer: Answerer, queries: Sequence[Query], windows: Sequence[Span], orders: Sequence[list[Choice]]
 ) -> list[dict[Choice, float]]:
-    if not queries:
-        return []
-    whole = [Span(0.0, query.reader.duration) for query in queries]
-    # Parity: the whole video is read without bounds, which shows other frames than bounds at its ends would.
-    shown = [(query.reader, None if window == all_ else window) for query, window, all_ in zip(queries, windows, whole)]
+    # Parity: the whole video is shown without bounds; bounds at its ends could choose other frames.
+    shown = [
+        (query.reader, None if window == Span(0.0, query.reader.duration) else window)
+        for query, window in zip(queries, windows)
+    ]
     glimpses = answerer.look(shown, GROUNDING_INSTRUCTION)
     questions = [
         Question(grounding_prompt(query.text, order, list(glimpse.seconds)), glimpse, len(order))

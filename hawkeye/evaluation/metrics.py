@@ -1,8 +1,9 @@
-"""Figures: recall at IoU thresholds, mean IoU, accuracy, and what trivial and perfect answers would get."""
+"""Figures: recall at IoU thresholds, mean IoU, and what trivial and perfect answers would get."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -10,102 +11,119 @@ from hawkeye.temporal import MAX_TURNS, Choice, Span, best_iou, best_path, narro
 
 THRESHOLDS = (0.3, 0.5, 0.7)
 
+Figures = dict[str, float]
+"""`miou`, and `r1@t` for each threshold t: the share of queries whose IoU is at least t. All in [0, 1]."""
 
-def grounding_figures(ious: Sequence[float]) -> dict[str, float]:
-    """`miou` and `r1@t`, the share of queries with an IoU of at least t, in [0, 1].
+
+@dataclass(frozen=True)
+class Target:
+    """What a query's walk is judged by: the whole video, in seconds, and the spans annotated in it."""
+
+    video: Span
+    golds: tuple[Span, ...]
+
+
+def grounding_figures(ious: Sequence[float], weights: Sequence[float] | None = None) -> Figures:
+    """`miou` and `r1@t` of IoUs, which count equally unless there are `weights`.
 
     Raises:
-        ValueError: if there is no query.
+        ValueError: if there is no IoU.
     """
     if not len(ious):
         raise ValueError("no queries to average over")
     scores = np.asarray(ious, dtype=float)
-    return {"miou": float(scores.mean())} | {f"r1@{t}": float((scores >= t).mean()) for t in THRESHOLDS}
+    recalls = {f"r1@{threshold}": float(np.average(scores >= threshold, weights=weights)) for threshold in THRESHOLDS}
+    return {"miou": float(np.average(scores, weights=weights)), **recalls}
 
 
-def ious_by_turn(window: Span, choices: Sequence[Choice], golds: Sequence[Span], max_turns: int) -> list[float]:
+def mean_figures(figures: Sequence[Figures]) -> Figures:
+    """The average of several figures, name by name."""
+    return {name: float(np.mean([each[name] for each in figures])) for name in figures[0]}
+
+
+def ious_by_turn(target: Target, choices: Sequence[Choice], max_turns: int = MAX_TURNS) -> list[float]:
     """The IoU reached after each turn; a walk that stopped early keeps its span."""
-    return [best_iou(span, golds) for span in walk(window, choices, max_turns)]
+    return [best_iou(span, target.golds) for span in walk(target.video, choices, max_turns)]
 
 
-def random_ious_by_turn(window: Span, golds: Sequence[Span], max_turns: int) -> list[float]:
-    """Expected IoU after each turn when every answer is equally likely: exact, by following all walks."""
-    totals = [0.0] * max_turns
+def random_figures(target: Target, num_turns: int) -> Figures:
+    """Expected figures after so many turns of equally likely answers: exact, by following every walk."""
+    ious: list[float] = []
+    weights: list[float] = []
 
-    def follow(span: Span, turn: int, probability: float) -> None:
-        if turn == max_turns:
+    def follow(span: Span, turns_left: int, probability: float) -> None:
+        if turns_left == 0:
+            ious.append(best_iou(span, target.golds))
+            weights.append(probability)
             return
         for choice in Choice:
-            share = probability / len(Choice)
-            if choice is Choice.THROUGHOUT:
-                score = share * best_iou(span, golds)
-                for later in range(turn, max_turns):
-                    totals[later] += score
-            else:
-                part = narrow(span, choice)
-                totals[turn] += share * best_iou(part, golds)
-                follow(part, turn + 1, share)
+            remaining = 0 if choice is Choice.THROUGHOUT else turns_left - 1
+            follow(narrow(span, choice), remaining, probability / len(Choice))
 
-    follow(window, 0, 1.0)
-    return totals
+    follow(target.video, num_turns, 1.0)
+    return grounding_figures(ious, weights)
 
 
-def random_recalls(window: Span, golds: Sequence[Span], max_turns: int) -> dict[str, float]:
-    """Probability that a walk of random answers ends at an IoU of at least t, for each threshold t."""
-    totals = dict.fromkeys((f"r1@{t}" for t in THRESHOLDS), 0.0)
-
-    def end(span: Span, probability: float) -> None:
-        score = best_iou(span, golds)
-        for t in THRESHOLDS:
-            totals[f"r1@{t}"] += probability * (score >= t)
-
-    def follow(span: Span, turn: int, probability: float) -> None:
-        if turn == max_turns:
-            end(span, probability)
-            return
-        for choice in Choice:
-            if choice is Choice.THROUGHOUT:
-                end(span, probability / len(Choice))
-            else:
-                follow(narrow(span, choice), turn + 1, probability / len(Choice))
-
-    follow(window, 0, 1.0)
-    return totals
-
-
-def rule_choices(window: Span, segment: Span, max_turns: int = MAX_TURNS) -> list[Choice]:
-    """The answers of someone who follows `whole_window_choice` turn by turn."""
-    choices: list[Choice] = []
-    while len(choices) < max_turns and Choice.THROUGHOUT not in choices:
-        choices.append(whole_window_choice(window, segment))
+def rule_choices(target: Target, num_turns: int) -> list[Choice]:
+    """The answers of someone who follows `whole_window_choice` turn by turn, to the first annotated span."""
+    window, choices = target.video, list[Choice]()
+    while len(choices) < num_turns and Choice.THROUGHOUT not in choices:
+        choices.append(whole_window_choice(window, target.golds[0]))
         window = narrow(window, choices[-1])
     return choices
 
 
-def baseline_figures(windows: Sequence[Span], golds: Sequence[Sequence[Span]], max_turns: int) -> dict[str, dict[str, float]]:
-    """What needs no model: random answers, always the middle, and perfect answers, by name.
+def oracle_choices(target: Target, num_turns: int) -> Sequence[Choice]:
+    """The answers that end nearest to an annotated span; none of so many turns do better."""
+    paths = [best_path(target.video, gold, num_turns) for gold in target.golds]
+    return max(paths, key=lambda found: found[1])[0]
 
-    `random` is exact. `oracle` takes the walk that ends nearest to an annotated span; `rule` answers each turn as
-    `temporal.whole_window_choice` does, for the first annotated span.
+
+def baselines_by_turn(targets: Sequence[Target], max_turns: int = MAX_TURNS) -> dict[str, list[Figures]]:
+    """What needs no model, by name, after each turn.
+
+    "random" takes each answer with probability a quarter (the expectation, exactly), "always the middle" speaks for
+    itself, "whole-window rule" is `rule_choices`, and "oracle" is `oracle_choices` for that number of turns: nothing
+    passes it.
     """
-    chance = [random_ious_by_turn(window, spans, max_turns)[-1] for window, spans in zip(windows, golds)]
-    recalls = [random_recalls(window, spans, max_turns) for window, spans in zip(windows, golds)]
+    turns = range(1, max_turns + 1)
     walks = {
-        "always the middle": [[Choice.MIDDLE] * max_turns for _ in windows],
-        "rule": [rule_choices(window, spans[0], max_turns) for window, spans in zip(windows, golds)],
-        "oracle": [
-            max((best_path(window, span, max_turns) for span in spans), key=lambda found: found[1])[0]
-            for window, spans in zip(windows, golds)
-        ],
+        "always the middle": lambda _, turn: [Choice.MIDDLE] * turn,
+        "whole-window rule": rule_choices,
+        "oracle": oracle_choices,
     }
-    random = {"miou": float(np.mean(chance))}
-    random |= {f"r1@{t}": float(np.mean([recall[f"r1@{t}"] for recall in recalls])) for t in THRESHOLDS}
-    return {"random": random} | {
-        name: grounding_figures(
-            [
-                ious_by_turn(window, choices, spans, max_turns)[-1]
-                for window, choices, spans in zip(windows, answers, golds)
-            ]
-        )
-        for name, answers in walks.items()
+    found: dict[str, list[Figures]] = {
+        "random": [mean_figures([random_figures(target, turn) for target in targets]) for turn in turns]
+    }
+    for name, choose in walks.items():
+        found[name] = [
+            grounding_figures([ious_by_turn(target, choose(target, turn), turn)[-1] for target in targets])
+            for turn in turns
+        ]
+    return found
+
+
+def choice_accuracy(pairs: Sequence[tuple[Choice | None, Choice | None]]) -> dict[str, float]:
+    """Accuracy of single answers beside what needs no model, in [0, 1].
+
+    Args:
+        pairs: the model's answer and the right one; None in both places where it failed, which is wrong.
+    """
+    return {
+        "accuracy": sum(answer is not None and answer is gold for answer, gold in pairs) / len(pairs),
+        "random": 1 / len(Choice),
+        "always the middle": sum(gold is Choice.MIDDLE for _, gold in pairs) / len(pairs),
+        "oracle": 1.0,
+    }
+
+
+def qa_accuracy(answers: Sequence[tuple[bool, int]]) -> dict[str, float]:
+    """Accuracy beside chance, in [0, 1].
+
+    Args:
+        answers: whether each was right, and how many options there were.
+    """
+    return {
+        "accuracy": sum(right for right, _ in answers) / len(answers),
+        "random": sum(1 / options for _, options in answers) / len(answers),
     }

@@ -1,42 +1,58 @@
-"""`hawkeye evaluate`: from a configuration to a table, results.json and predictions."""
+"""`hawkeye evaluate`: from a configuration to figures, results.json and predictions.jsonl."""
 
 from __future__ import annotations
 
 import json
-import os
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
-from itertools import groupby
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from itertools import chain, groupby
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from tqdm import tqdm
 
+from hawkeye.config import ConfigError
 from hawkeye.data.instruction import AnnotationError
 from hawkeye.data.video import VideoError, VideoReader, open_video
 from hawkeye.evaluation.answering import Answerer
 from hawkeye.evaluation.examples import (
+    Example,
+    ExampleType,
     GroundingExample,
     QAExample,
     missing_videos,
     read_grounding_examples,
     read_qa_examples,
 )
-from hawkeye.evaluation.grounding import Grounding, Query, ask_choice, ground, option_rng
-from hawkeye.evaluation.metrics import baseline_figures, grounding_figures, ious_by_turn
+from hawkeye.evaluation.grounding import Query, ask_once, check_grounding, ground, option_rng
+from hawkeye.evaluation.metrics import (
+    Figures,
+    baselines_by_turn,
+    choice_accuracy,
+    grounding_figures,
+    qa_accuracy,
+)
+from hawkeye.evaluation.predictions import (
+    Crop,
+    GroundingPrediction,
+    QAPrediction,
+    write_predictions,
+    write_whole,
+)
 from hawkeye.evaluation.settings import EvaluationSettings
-from hawkeye.evaluation.videoqa import ChoiceQuestion, answer
-from hawkeye.temporal import Choice, Span, sample_window, whole_window_choice
+from hawkeye.evaluation.videoqa import ChoiceQuestion, answer, check_choice
+from hawkeye.temporal import Span, sample_window, whole_window_choice
 
-Row = dict[str, Any]
+Prediction = TypeVar("Prediction")
 
 
-def evaluate(settings: EvaluationSettings, answerer: Answerer | None = None) -> Row:
+def evaluate(settings: EvaluationSettings, answerer: Answerer | None = None) -> dict[str, Any]:
     """Runs an evaluation; returns what it writes to `output_dir/results.json`.
 
-    Every annotation row is checked, and every video looked for, before the model is loaded. A video that cannot be
-    read costs its examples alone: they are recorded with the error, counted as wrong and listed in the results.
+    Every annotation row is checked and every video looked for before the model is loaded, and every query's length
+    before the first video is opened. A video that cannot be read costs its examples alone: they count as wrong, and
+    are listed in the results with the error.
 
     Args:
         answerer: the model to evaluate, if not the one that the settings name.
@@ -44,224 +60,206 @@ def evaluate(settings: EvaluationSettings, answerer: Answerer | None = None) -> 
     Raises:
         ConfigError, AnnotationError: naming what is wrong, before anything runs.
     """
-    queries = _read_grounding(settings)
-    tasks = {name: read_qa_examples(settings.data_dir / path)[: settings.limit] for name, path in settings.videoqa.items()}
-    _check_videos(settings, [*queries, *(example for examples in tasks.values() for example in examples)])
+    queries = [example for path in settings.grounding for example in _first(read_grounding_examples, path, settings)]
+    tasks = {name: _first(read_qa_examples, path, settings) for name, path in settings.videoqa.items()}
+    _check_videos(settings, [*queries, *chain.from_iterable(tasks.values())])
     if answerer is None:
         from hawkeye.pipeline import load_model
 
         answerer = load_model(settings.model, precision=settings.precision, batch_size=settings.batch_size).answerer
+    _check_prompts(answerer, queries, tasks)
+    settings.output_dir.mkdir(parents=True, exist_ok=True)
+
     started = time.monotonic()
-    results: Row = {"name": settings.name, "settings": settings.model_dump(mode="json"), "failures": []}
-    predictions: list[Row] = []
-    if queries:
-        rows = evaluate_grounding(answerer, queries, settings)
-        results["grounding"] = summarise_grounding(rows, settings.max_turns)
-        predictions += rows
-    if tasks:
-        rows = [row for name, examples in tasks.items() for row in evaluate_qa(answerer, name, examples, settings)]
-        results["videoqa"] = summarise_qa(rows)
-        predictions += rows
-    results["failures"] = [{"id": row["id"], "error": row["error"]} for row in predictions if row.get("error")]
+    grounded = predict_grounding(answerer, queries, settings)
+    answered = {name: predict_qa(answerer, name, examples, settings) for name, examples in tasks.items()}
+    predictions: list[GroundingPrediction | QAPrediction] = [*grounded, *chain.from_iterable(answered.values())]
+    results: dict[str, Any] = {"name": settings.name, "settings": settings.model_dump(mode="json")}
+    if grounded:
+        results["grounding"] = summarise_grounding(grounded, settings.max_turns)
+    if answered:
+        results["videoqa"] = summarise_qa(answered)
+    results["failures"] = [
+        {"place": prediction.example.place, "video": prediction.example.video, "error": prediction.error}
+        for prediction in predictions
+        if prediction.error
+    ]
     results["seconds"] = round(time.monotonic() - started, 1)
-    write_whole(settings.output_dir / "predictions.jsonl", "".join(json.dumps(row) + "\n" for row in predictions))
+    write_predictions(settings.output_dir / "predictions.jsonl", predictions)
     write_whole(settings.output_dir / "results.json", json.dumps(results, indent=2) + "\n")
     return results
 
 
-def _read_grounding(settings: EvaluationSettings) -> list[GroundingExample]:
-    if settings.grounding is None and not settings.videoqa:
-        raise AnnotationError(f"evaluation {settings.name!r}: neither 'grounding' nor 'videoqa' names an annotation file")
-    if settings.grounding is None:
-        return []
-    return read_grounding_examples(settings.data_dir / settings.grounding)[: settings.limit]
+def _first(read: Callable[[Path], list[ExampleType]], path: Path, settings: EvaluationSettings) -> list[ExampleType]:
+    return read(settings.data_dir / path)[: settings.limit]
 
 
-def _check_videos(settings: EvaluationSettings, examples: Sequence[GroundingExample | QAExample]) -> None:
+def _check_videos(settings: EvaluationSettings, examples: Sequence[Example]) -> None:
+    if not examples:
+        raise ConfigError(f"evaluation {settings.name!r}: neither 'grounding' nor 'videoqa' names an annotation file")
     folder = settings.data_dir / settings.videos
-    missing = missing_videos([example.video for example in examples], folder)
+    missing = missing_videos(examples, folder)
     if missing and not settings.allow_missing_videos:
         raise AnnotationError(
-            f"{len(missing)} videos are missing in {folder}, the first of them {', '.join(missing[:3])}; "
+            f"{folder}: {len(missing)} of the annotations' videos are missing, such as {', '.join(missing[:3])}; "
             "with allow_missing_videos=true their examples count as wrong"
         )
 
 
-def write_whole(path: Path, text: str) -> None:
-    """Writes a file that appears whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f"{path.name}.partial")
-    partial.write_text(text, encoding="utf-8")
-    os.replace(partial, path)
+def _check_prompts(answerer: Answerer, queries: Sequence[GroundingExample], tasks: dict[str, list[QAExample]]) -> None:
+    for query in queries:
+        with _naming(query):
+            check_grounding(answerer, query.query)
+    for question in chain.from_iterable(tasks.values()):
+        with _naming(question):
+            check_choice(answerer, question.question, question.candidates)
 
 
-def _by_video(examples: Sequence[Any], label: str) -> Iterator[tuple[str, list[Any]]]:
-    """The examples of each video together, in the order of their names, with progress."""
-    ordered = sorted(examples, key=lambda example: example.video)
-    with tqdm(total=len(ordered), desc=label, unit="question") as progress:
-        for video, group in groupby(ordered, key=lambda example: example.video):
-            members = list(group)
-            yield video, members
-            progress.update(len(members))
+@contextmanager
+def _naming(example: Example) -> Iterator[None]:
+    try:
+        yield
+    except ValueError as error:
+        raise AnnotationError(f"{example.place}: {error}") from None
 
 
-def _open(stack: ExitStack, settings: EvaluationSettings, video: str) -> VideoReader:
-    return stack.enter_context(open_video(settings.data_dir / settings.videos / video))
-
-
-def evaluate_grounding(
+def predict_grounding(
     answerer: Answerer, examples: Sequence[GroundingExample], settings: EvaluationSettings
-) -> list[Row]:
-    """One prediction row for each query, in the order of the videos' names."""
-    rows: list[Row] = []
-    for video, group in _by_video(examples, "grounding"):
-        try:
-            with ExitStack() as stack:
-                reader = _open(stack, settings, video)
-                queries = [Query(reader, example.query, example.id) for example in group]
-                found = ground(answerer, queries, max_turns=settings.max_turns, seed=settings.seed)
-                crops = _crops(answerer, queries, group, settings.seed)
-                rows += [
-                    _grounding_row(example, grounding, crop) for example, grounding, crop in zip(group, found, crops)
-                ]
-        except VideoError as error:
-            rows += [_failed_row(example, str(error)) for example in group]
-    return rows
+) -> list[GroundingPrediction]:
+    """One prediction for each query, in order; those of one chunk of videos advance together."""
+
+    def predict(asked: Sequence[tuple[VideoReader, GroundingExample]]) -> list[GroundingPrediction]:
+        queries = [Query(reader, example.query, example.key) for reader, example in asked]
+        found = ground(answerer, queries, max_turns=settings.max_turns, seed=settings.seed)
+        crops = _crops(answerer, queries, [example for _, example in asked], settings.seed)
+        return [
+            GroundingPrediction(example, grounding, crop) for (_, example), grounding, crop in zip(asked, found, crops)
+        ]
+
+    return _predict(examples, "grounding", settings, predict, lambda e, error: GroundingPrediction(e, error=error))
 
 
-def _crops(
-    answerer: Answerer, queries: Sequence[Query], examples: Sequence[GroundingExample], seed: int
-) -> list[Row]:
-    """The single question of training: a random window around the segment, its answer, and the model's."""
+def _crops(answerer: Answerer, queries: Sequence[Query], examples: Sequence[GroundingExample], seed: int) -> list[Crop]:
+    """The single question of training: a random window around the segment, and its answer."""
     windows, golds = [], []
     for query, example in zip(queries, examples):
-        whole = Span(0.0, query.reader.duration)
-        gold = example.golds[0]
-        inside = Span(min(gold.start, whole.end), min(gold.end, whole.end))
-        if inside.duration > 0:
-            window, choice = sample_window(inside, whole, option_rng(seed, f"crop {query.id}"))
-        else:
-            window, choice = whole, whole_window_choice(whole, gold)
+        video, gold = Span(0.0, query.reader.duration), example.golds[0]
+        segment = Span(min(gold.start, video.end), min(gold.end, video.end))
+        window, choice = video, whole_window_choice(video, segment)
+        if segment.duration > 0:
+            rng = option_rng(seed, f"crop {query.key}")
+            window, choice = sample_window(segment, video, rng, num_frames=answerer.num_frames)
         windows.append(window)
         golds.append(choice)
-    found = ask_choice(answerer, queries, windows, seed=seed)
-    return [
-        {
-            "crop": [window.start, window.end],
-            "crop_choice": max(probabilities, key=lambda choice: probabilities[choice]).value,
-            "crop_gold": gold.value,
-        }
-        for window, gold, probabilities in zip(windows, golds, found)
-    ]
+    turns = ask_once(answerer, queries, windows, seed=seed)
+    return [Crop(turn, gold) for turn, gold in zip(turns, golds)]
 
 
-def _grounding_row(example: GroundingExample, found: Grounding, crop: Row) -> Row:
-    return {
-        "id": example.id,
-        "video_fname": example.video,
-        "duration": found.duration,
-        "question": example.query,
-        "pred_span": [found.span.start, found.span.end],
-        "gt_span": [[gold.start, gold.end] for gold in example.golds],
-        "pred_answer_list": [choice.value for choice in found.choices],
-        "probabilities": [
-            {choice.value: round(value, 6) for choice, value in turn.probabilities.items()} for turn in found.turns
-        ],
-        "confidence": found.confidence,
-        "iou": max(ious_by_turn(found.span, [Choice.THROUGHOUT], example.golds, 1)),
-        "held_out": example.held_out,
-        **crop,
+def predict_qa(
+    answerer: Answerer, task: str, examples: Sequence[QAExample], settings: EvaluationSettings
+) -> list[QAPrediction]:
+    """One prediction for each question of a task, in order."""
+
+    def predict(asked: Sequence[tuple[VideoReader, QAExample]]) -> list[QAPrediction]:
+        questions = [
+            ChoiceQuestion(reader, example.question, example.candidates, example.window) for reader, example in asked
+        ]
+        return [
+            QAPrediction(task, example, found, reader.duration)
+            for (reader, example), found in zip(asked, answer(answerer, questions))
+        ]
+
+    return _predict(examples, task, settings, predict, lambda e, error: QAPrediction(task, e, error=error))
+
+
+def _predict(
+    examples: Sequence[ExampleType],
+    label: str,
+    settings: EvaluationSettings,
+    predict: Callable[[Sequence[tuple[VideoReader, ExampleType]]], list[Prediction]],
+    fail: Callable[[ExampleType, str], Prediction],
+) -> list[Prediction]:
+    """Predictions in the order of `examples`, chunk by chunk, with progress."""
+    found: dict[str, Prediction] = {}
+    with tqdm(total=len(examples), desc=label, unit="question") as progress:
+        for chunk in _chunks(examples, settings.batch_size):
+            for example, prediction in zip(chunk, _predict_chunk(chunk, settings, predict, fail)):
+                found[example.place] = prediction
+            progress.update(len(chunk))
+    return [found[example.place] for example in examples]
+
+
+def _predict_chunk(
+    chunk: Sequence[ExampleType],
+    settings: EvaluationSettings,
+    predict: Callable[[Sequence[tuple[VideoReader, ExampleType]]], list[Prediction]],
+    fail: Callable[[ExampleType, str], Prediction],
+) -> list[Prediction]:
+    """Opens each video of the chunk once. After an error the chunk is halved, until the bad examples stand alone."""
+    folder = settings.data_dir / settings.videos
+    try:
+        with ExitStack() as stack:
+            videos = dict.fromkeys(example.video for example in chunk)
+            readers = {video: stack.enter_context(open_video(folder / video)) for video in videos}
+            return predict([(readers[example.video], example) for example in chunk])
+    except VideoError as error:
+        if len(chunk) == 1:
+            return [fail(chunk[0], str(error))]
+    middle = len(chunk) // 2
+    halves = (chunk[:middle], chunk[middle:])
+    return [prediction for half in halves for prediction in _predict_chunk(half, settings, predict, fail)]
+
+
+def _chunks(examples: Sequence[ExampleType], size: int) -> Iterator[list[ExampleType]]:
+    """Whole videos' examples, at least `size` of them (the last chunk has the rest)."""
+    chunk: list[ExampleType] = []
+    for _, group in groupby(sorted(examples, key=lambda example: example.video), key=lambda example: example.video):
+        chunk += group
+        if len(chunk) >= size:
+            yield chunk
+            chunk = []
+    if chunk:
+        yield chunk
+
+
+def summarise_grounding(predictions: Sequence[GroundingPrediction], max_turns: int) -> dict[str, Any]:
+    """All figures of grounding; failed queries count as wrong everywhere but in the baselines."""
+    ious = [prediction.ious(max_turns) for prediction in predictions]
+    by_turn = [grounding_figures(scores) for scores in zip(*ious)]
+    whole = choice_accuracy([prediction.first_answer() for prediction in predictions])
+    crops = choice_accuracy([prediction.crop_answer() for prediction in predictions])
+    summary: dict[str, Any] = {
+        "queries": len(predictions),
+        "failed": sum(prediction.error is not None for prediction in predictions),
+        **by_turn[-1],
+        "accuracy_whole_window": whole["accuracy"],
+        "accuracy_crops": crops["accuracy"],
+        "single_turn": {"whole_window": whole, "crops": crops},
+        "by_turn": by_turn,
     }
-
-
-def _failed_row(example: GroundingExample, error: str) -> Row:
-    return {
-        "id": example.id,
-        "video_fname": example.video,
-        "question": example.query,
-        "gt_span": [[gold.start, gold.end] for gold in example.golds],
-        "iou": 0.0,
-        "held_out": example.held_out,
-        "error": error,
-    }
-
-
-def summarise_grounding(rows: Sequence[Row], max_turns: int) -> Row:
-    """All figures of the grounding rows; failed ones count as wrong everywhere but in the baselines."""
-    walked = [row for row in rows if "error" not in row]
-    turns = [_ious(row, max_turns) for row in rows]
-    summary: Row = {
-        "queries": len(rows),
-        "failed": len(rows) - len(walked),
-        "by_turn": [grounding_figures([scores[turn] for scores in turns]) for turn in range(max_turns)],
-    }
-    summary |= summary["by_turn"][-1]
-    summary["accuracy_whole_window"] = sum(_first_is_right(row) for row in walked) / len(rows)
-    summary["accuracy_crops"] = sum(row["crop_choice"] == row["crop_gold"] for row in walked) / len(rows)
-    for name, flag in (("held_out", True), ("seen", False)):
-        part = [scores[-1] for row, scores in zip(rows, turns) if row["held_out"] is flag]
+    for name, flag in (("seen", False), ("held_out", True)):
+        part = [scores[-1] for prediction, scores in zip(predictions, ious) if prediction.example.held_out is flag]
         if part:
             summary[name] = {"queries": len(part), **grounding_figures(part)}
-    if walked:
-        windows = [Span(0.0, row["duration"]) for row in walked]
-        summary["baselines"] = baseline_figures(windows, [_golds(row) for row in walked], max_turns)
+    targets = [prediction.target for prediction in predictions if prediction.target]
+    summary["baselines_by_turn"] = baselines_by_turn(targets, max_turns) if targets else {}
     return summary
 
 
-def _golds(row: Row) -> list[Span]:
-    return [Span(*span) for span in row["gt_span"]]
-
-
-def _ious(row: Row, max_turns: int) -> list[float]:
-    if "error" in row:
-        return [0.0] * max_turns
-    choices = [Choice(label) for label in row["pred_answer_list"]]
-    return ious_by_turn(Span(0.0, row["duration"]), choices, _golds(row), max_turns)
-
-
-def _first_is_right(row: Row) -> bool:
-    gold = whole_window_choice(Span(0.0, row["duration"]), _golds(row)[0])
-    return bool(row["pred_answer_list"][0] == gold.value)
-
-
-def evaluate_qa(answerer: Answerer, task: str, examples: Sequence[QAExample], settings: EvaluationSettings) -> list[Row]:
-    """One prediction row for each question of a task."""
-    rows: list[Row] = []
-    for video, group in _by_video(examples, task):
-        base = [
-            {"id": example.id, "task_type": task, "video_fname": video, "options": len(example.candidates)}
-            for example in group
-        ]
-        try:
-            with ExitStack() as stack:
-                reader = _open(stack, settings, video)
-                asked = [ChoiceQuestion(reader, e.question, e.candidates, e.window) for e in group]
-                for row, example, found in zip(base, group, answer(answerer, asked)):
-                    rows.append(
-                        row
-                        | {
-                            "pred": example.candidates[found.index],
-                            "gt_answer": example.candidates[example.answer],
-                            "res": found.index == example.answer,
-                            "probabilities": [round(value, 6) for value in found.probabilities],
-                        }
-                    )
-        except VideoError as error:
-            rows += [row | {"res": False, "error": str(error)} for row in base]
-    return rows
-
-
-def summarise_qa(rows: Sequence[Row]) -> Row:
-    """Accuracy of each task beside chance, and the tasks' average."""
-    summary: Row = {"tasks": {}}
-    for task in dict.fromkeys(row["task_type"] for row in rows):
-        part = [row for row in rows if row["task_type"] == task]
-        summary["tasks"][task] = {
-            "questions": len(part),
-            "failed": sum("error" in row for row in part),
-            "accuracy": sum(row["res"] for row in part) / len(part),
-            "chance": sum(1 / row["options"] for row in part) / len(part),
-        }
-    figures = list(summary["tasks"].values())
-    summary["average_accuracy"] = sum(task["accuracy"] for task in figures) / len(figures)
-    return summary
+def summarise_qa(answered: dict[str, list[QAPrediction]]) -> dict[str, Any]:
+    """Accuracy of each task beside chance, and the tasks' averages."""
+    tasks: dict[str, Figures] = {
+        task: qa_accuracy([(prediction.is_right, len(prediction.example.candidates)) for prediction in predictions])
+        for task, predictions in answered.items()
+    }
+    return {
+        "tasks": {
+            task: {
+                "questions": len(predictions),
+                "failed": sum(prediction.error is not None for prediction in predictions),
+                **tasks[task],
+            }
+            for task, predictions in answered.items()
+        },
+        "average": {name: sum(task[name] for task in tasks.values()) / len(tasks) for name in ("accuracy", "random")},
+    }

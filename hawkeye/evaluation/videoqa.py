@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from hawkeye.data.video import VideoReader
-from hawkeye.evaluation.answering import Answerer, Question
+from hawkeye.evaluation.answering import LONGEST_TIME, Answerer, Question
 from hawkeye.prompts import QA_INSTRUCTION, qa_prompt
 from hawkeye.temporal import Span
 
@@ -29,18 +29,29 @@ class ChoiceAnswer:
     probabilities: tuple[float, ...]
 
 
+def check_choice(answerer: Answerer, question: str, candidates: Sequence[str]) -> None:
+    """Refuses a question before any video is opened.
+
+    Raises:
+        ValueError: if the question or a candidate is empty, there are fewer than two candidates or more than the model
+            has letters for, or the prompt is longer than the model reads.
+    """
+    if not question.strip():
+        raise ValueError("the question is empty")
+    if len(candidates) < 2 or not all(text.strip() for text in candidates):
+        raise ValueError(f"a choice needs two options or more, none of them empty, not {list(candidates)!r}")
+    answerer.check(qa_prompt(question, candidates, [LONGEST_TIME] * answerer.num_frames), len(candidates))
+
+
 def answer(answerer: Answerer, questions: Sequence[ChoiceQuestion]) -> list[ChoiceAnswer]:
     """Answers all questions; those about one window of one video share what the model sees of it.
 
     Raises:
-        ValueError: if a question is empty, has fewer than two candidates or is too long for the model.
+        ValueError: as `check_choice` does.
         VideoError: if frames cannot be read.
     """
     for question in questions:
-        if not question.text.strip():
-            raise ValueError("the question is empty")
-        if len(question.candidates) < 2:
-            raise ValueError(f"a choice needs two candidates or more, not {list(question.candidates)!r}")
+        check_choice(answerer, question.text, question.candidates)
     glimpses = answerer.look([(question.reader, question.window) for question in questions], QA_INSTRUCTION)
     prompts = [
         Question(

@@ -1,0 +1,136 @@
+"""What a model answered to an example, and the line of predictions.jsonl that says so."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hawkeye.evaluation.examples import GroundingExample, QAExample
+from hawkeye.evaluation.grounding import Grounding, GroundingTurn
+from hawkeye.evaluation.metrics import Target, ious_by_turn
+from hawkeye.evaluation.videoqa import ChoiceAnswer
+from hawkeye.prompts import lettered
+from hawkeye.temporal import Choice, Span, whole_window_choice
+
+
+@dataclass(frozen=True)
+class Crop:
+    """A single question about a window drawn around the segment: the model's turn, and the right answer."""
+
+    turn: GroundingTurn
+    gold: Choice
+
+
+@dataclass(frozen=True)
+class GroundingPrediction:
+    """Where a query was found; `error` in place of the rest where its video could not be read."""
+
+    example: GroundingExample
+    found: Grounding | None = None
+    crop: Crop | None = None
+    error: str | None = None
+
+    @property
+    def target(self) -> Target | None:
+        """What the walk is judged by; None after an error, as the video's length is not known."""
+        return Target(Span(0.0, self.found.duration), self.example.golds) if self.found else None
+
+    def ious(self, max_turns: int) -> list[float]:
+        """The IoU after each turn; 0 after an error."""
+        if self.found is None or self.target is None:
+            return [0.0] * max_turns
+        return ious_by_turn(self.target, self.found.choices, max_turns)
+
+    def first_answer(self) -> tuple[Choice | None, Choice | None]:
+        """The answer about the whole video, and the right one; None after an error."""
+        if self.found is None or self.target is None:
+            return None, None
+        return self.found.choices[0], whole_window_choice(self.target.video, self.example.golds[0])
+
+    def crop_answer(self) -> tuple[Choice | None, Choice | None]:
+        """The answer about the window drawn around the segment, and the right one; None after an error."""
+        return (self.crop.turn.choice, self.crop.gold) if self.crop else (None, None)
+
+    def as_json(self) -> dict[str, Any]:
+        """The line's fields: those of the original, and ours."""
+        row: dict[str, Any] = {
+            "id": self.example.id,
+            "video_fname": self.example.video,
+            "duration": None,
+            "question": self.example.query,
+            "pred_span": None,
+            "gt_span": [[gold.start, gold.end] for gold in self.example.golds],
+            "pred_answer_list": [],
+            "iou": 0.0,
+            "held_out": self.example.held_out,
+        }
+        if self.found is not None:
+            turns = self.found.turns
+            row |= {
+                "duration": self.found.duration,
+                "pred_span": [self.found.span.start, self.found.span.end],
+                "pred_answer_list": [choice.value for choice in self.found.choices],
+                "iou": self.ious(len(turns))[-1],
+                "confidence": round(self.found.confidence, 6),
+                "probabilities": [
+                    {choice.value: round(turn.probabilities[choice], 6) for choice in Choice} for turn in turns
+                ],
+            }
+        if self.crop is not None:
+            window = self.crop.turn.window
+            row |= {
+                "crop": [window.start, window.end],
+                "crop_pred": self.crop.turn.choice.value,
+                "crop_answer": self.crop.gold.value,
+            }
+        return row | ({"error": self.error} if self.error else {})
+
+
+@dataclass(frozen=True)
+class QAPrediction:
+    """The candidate that was chosen in a video of `duration` seconds; `error` in their place if it cannot be read."""
+
+    task: str
+    example: QAExample
+    answer: ChoiceAnswer | None = None
+    duration: float | None = None
+    error: str | None = None
+
+    @property
+    def is_right(self) -> bool:
+        """Whether the right candidate was chosen."""
+        return self.answer is not None and self.answer.index == self.example.answer
+
+    def as_json(self) -> dict[str, Any]:
+        """The line's fields: those of the original, and ours."""
+        options, window = lettered(self.example.candidates), self.example.window
+        row: dict[str, Any] = {
+            "id": self.example.id,
+            "task_type": self.task,
+            "video_fname": self.example.video,
+            "video_secs": self.duration,
+            "question": self.example.question,
+            "pred": options[self.answer.index] if self.answer else None,
+            "gt_answer": options[self.example.answer],
+            "gt_span": [window.start, window.end] if window else None,
+            "res": self.is_right,
+        }
+        if self.answer is not None:
+            row["probabilities"] = [round(value, 6) for value in self.answer.probabilities]
+        return row | ({"error": self.error} if self.error else {})
+
+
+def write_predictions(path: Path, predictions: Iterable[GroundingPrediction | QAPrediction]) -> None:
+    """One JSON object a line; the file appears whole."""
+    write_whole(path, "".join(json.dumps(prediction.as_json()) + "\n" for prediction in predictions))
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Writes a file that appears whole or not at all."""
+    partial = path.with_name(f"{path.name}.partial")
+    partial.write_text(text, encoding="utf-8")
+    os.replace(partial, path)

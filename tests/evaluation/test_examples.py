@@ -1,0 +1,161 @@
+"""Test annotations: the published formats load, and what is wrong is named by file, row and value."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hawkeye.data.instruction import AnnotationError
+from hawkeye.evaluation.examples import (
+    GroundingExample,
+    QAExample,
+    missing_videos,
+    read_grounding_examples,
+    read_qa_examples,
+)
+from hawkeye.temporal import Span
+
+QUERY: dict[str, Any] = {"video": "v.mp4", "question": "it jumps", "answer": [1, 2.5]}
+QUESTION: dict[str, Any] = {
+    "video": "v.mp4",
+    "question": "What?",
+    "candidates": ["A dog.", "A cat."],
+    "answer": "A cat",
+}
+
+
+def write(tmp_path: Path, content: Any) -> Path:
+    path = tmp_path / "rows.json"
+    path.write_text(content if isinstance(content, str) else json.dumps(content))
+    return path
+
+
+def test_grounding_rows_of_every_published_kind(tmp_path: Path) -> None:
+    path = write(
+        tmp_path,
+        [
+            QUERY,
+            {**QUERY, "answer": [[1, 2], [3, 4]], "duration": 3.95, "qid": "7"},
+            {
+                "video": "w.mp4",
+                "question": "it spins",
+                "span": [0, 1],
+                "answer": "It does.",
+                "qid": 7,
+                "held_out": True,
+            },
+        ],
+    )
+    assert read_grounding_examples(path) == [
+        GroundingExample(f"{path} row 0", "rows-0", "v.mp4", "it jumps", (Span(1, 2.5),)),
+        GroundingExample(f"{path} row 1", "7", "v.mp4", "it jumps", (Span(1, 2), Span(3, 4))),
+        GroundingExample(f"{path} row 2", "7", "w.mp4", "it spins", (Span(0, 1),), held_out=True),
+    ]
+
+
+def test_question_rows_of_every_published_kind(tmp_path: Path) -> None:
+    path = write(tmp_path, [QUESTION, {**QUESTION, "qid": "q1", "start": 1, "end": 2, "answer": "A dog."}])
+    assert read_qa_examples(path) == [
+        QAExample(f"{path} row 0", "rows-0", "v.mp4", "What?", ("A dog.", "A cat."), 1),
+        QAExample(f"{path} row 1", "q1", "v.mp4", "What?", ("A dog.", "A cat."), 0, Span(1, 2)),
+    ]
+
+
+def without(row: dict[str, Any], key: str) -> dict[str, Any]:
+    return {name: value for name, value in row.items() if name != key}
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        (without(QUERY, "video"), r"'video' is missing \(has \['answer', 'question'\]\)"),
+        (without(QUERY, "question"), "'question' is missing"),
+        (without(QUERY, "answer"), "'answer' is missing"),
+        ({**QUERY, "question": "  "}, "'question' is empty"),
+        ({**QUERY, "video": 3}, "'video' must be str, not 3"),
+        ({**QUERY, "answer": "1-2"}, "'answer' must be list, not '1-2'"),
+        ({**QUERY, "answer": []}, r"'answer' must be \[start, end\] or a list of them, not \[\]"),
+        ({**QUERY, "answer": [1]}, r"'answer' must be \[start, end\] or a list of them, not \[1\]"),
+        ({**QUERY, "answer": [[1, 2], 3]}, r"'answer' must be \[start, end\] or a list of them"),
+        ({**QUERY, "answer": [2, 1]}, "'answer': 'start' 2.0 lies after 'end' 1.0"),
+        ({**QUERY, "answer": [[1, 2], [4, 3]]}, "'answer': 'start' 4.0 lies after 'end' 3.0"),
+        ({**QUERY, "answer": [-1, 2]}, "'answer': 'start' must be a time in seconds, not -1"),
+        ({**QUERY, "answer": [1, float("nan")]}, "'answer': 'end' must be a time in seconds, not nan"),
+        ({**QUERY, "answer": [1, float("inf")]}, "'answer': 'end' must be a time in seconds, not inf"),
+        ({**QUERY, "answer": [1, "2"]}, "'answer': 'end' must be a time in seconds, not '2'"),
+        ({**QUERY, "answer": [1, True]}, "'answer': 'end' must be a time in seconds, not True"),
+        ({**QUERY, "duration": 2.3}, r"'answer' \[1, 2.5\] reaches beyond the video's 2.3 seconds"),
+        ({**QUERY, "duration": None}, "'duration' must be a time in seconds, not None"),
+        ({**QUERY, "span": [3, 2]}, "'span': 'start' 3.0 lies after 'end' 2.0"),
+        ({**QUERY, "held_out": "yes"}, "'held_out' must be true or false, not 'yes'"),
+        ([1, 2], r"must be a mapping, not \[1, 2\]"),
+    ],
+)
+def test_wrong_grounding_rows(row: Any, message: str, tmp_path: Path) -> None:
+    path = write(tmp_path, [QUERY, row])
+    with pytest.raises(AnnotationError, match=rf"^{path} row 1: {message}"):
+        read_grounding_examples(path)
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        (without(QUESTION, "candidates"), "'candidates' is missing"),
+        (without(QUESTION, "answer"), "'answer' is missing"),
+        ({**QUESTION, "candidates": ["A cat."]}, "'candidates' must be 2 to 26, not 1"),
+        ({**QUESTION, "candidates": [str(n) for n in range(27)]}, "'candidates' must be 2 to 26, not 27"),
+        ({**QUESTION, "candidates": ["A cat.", ""]}, "'candidates' must be texts, none of them empty"),
+        ({**QUESTION, "candidates": ["A cat.", 2]}, "'candidates' must be texts, none of them empty"),
+        ({**QUESTION, "answer": "A bird"}, r"'answer' 'A bird' is none of the candidates \['A dog.', 'A cat.'\]"),
+        (
+            {**QUESTION, "candidates": ["A cat", "A cat."]},
+            "'answer' 'A cat' stands more than once among the candidates",
+        ),
+        ({**QUESTION, "answer": 1}, "'answer' must be str, not 1"),
+        ({**QUESTION, "start": 2, "end": 1}, "'start' 2.0 lies after 'end' 1.0"),
+        ({**QUESTION, "start": 2}, "'end' must be a time in seconds, not None"),
+        ({**QUESTION, "start": 2, "end": 2}, "nothing is shown between 'start' 2.0 and 'end' 2.0"),
+        ({**QUESTION, "question": ""}, "'question' is empty"),
+    ],
+)
+def test_wrong_question_rows(row: Any, message: str, tmp_path: Path) -> None:
+    path = write(tmp_path, [QUESTION, row])
+    with pytest.raises(AnnotationError, match=rf"^{path} row 1: {message}"):
+        read_qa_examples(path)
+
+
+@pytest.mark.parametrize("read", [read_grounding_examples, read_qa_examples])
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("[", "not valid JSON"),
+        ("", "not valid JSON"),
+        ("{}", "must hold a list of rows, not dict"),
+        ("[]", "the list is empty"),
+    ],
+)
+def test_wrong_files(read: Any, content: str, message: str, tmp_path: Path) -> None:
+    with pytest.raises(AnnotationError, match=rf"rows\.json: {message}"):
+        read(write(tmp_path, content))
+
+
+def test_a_missing_file(tmp_path: Path) -> None:
+    with pytest.raises(AnnotationError, match=r"none\.json: no such annotation file"):
+        read_grounding_examples(tmp_path / "none.json")
+
+
+def test_two_rows_of_one_video_must_not_share_an_id(tmp_path: Path) -> None:
+    path = write(tmp_path, [{**QUERY, "qid": 1}, {**QUERY, "video": "w.mp4", "qid": 1}, {**QUERY, "qid": "1"}])
+    with pytest.raises(AnnotationError, match=rf"^{path} row 2: 'qid' '1' is that of {path} row 0 too"):
+        read_grounding_examples(path)
+
+
+def test_missing_videos_are_named_once(tmp_path: Path) -> None:
+    (tmp_path / "frames").mkdir()
+    (tmp_path / "there.mp4").touch()
+    names = ["b.mp4", "there.mp4", "a.mp4", "b.mp4", "frames"]
+    path = write(tmp_path, [{**QUERY, "video": name} for name in names])
+    assert missing_videos(read_grounding_examples(path), tmp_path) == ["b.mp4", "a.mp4"]

@@ -1,0 +1,95 @@
+"""Figures, and the baselines that they stand beside."""
+
+from __future__ import annotations
+
+from itertools import product
+
+import numpy as np
+import pytest
+
+from hawkeye.evaluation.metrics import (
+    Target,
+    baselines_by_turn,
+    choice_accuracy,
+    grounding_figures,
+    ious_by_turn,
+    oracle_choices,
+    qa_accuracy,
+    random_figures,
+    rule_choices,
+)
+from hawkeye.temporal import Choice, Span, best_iou, walk
+
+BEGINNING, MIDDLE, END, THROUGHOUT = Choice
+TARGETS = [
+    Target(Span(0, 16), (Span(4, 8),)),
+    Target(Span(0, 60), (Span(20.5, 31.0), Span(40, 45))),
+    Target(Span(0, 30), (Span(0, 30),)),
+]
+
+
+def test_figures_are_mean_iou_and_recalls() -> None:
+    assert grounding_figures([0.0, 0.3, 0.5, 0.7, 1.0]) == {"miou": 0.5, "r1@0.3": 0.8, "r1@0.5": 0.6, "r1@0.7": 0.4}
+    with pytest.raises(ValueError, match="no queries"):
+        grounding_figures([])
+
+
+def test_a_walk_that_stopped_keeps_its_iou() -> None:
+    assert ious_by_turn(TARGETS[0], [BEGINNING, END, THROUGHOUT]) == [0.5, 1.0, 1.0, 1.0]
+    assert ious_by_turn(TARGETS[0], [END, BEGINNING], 2) == [0.0, 0.0]
+
+
+@pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.parametrize("turns", [1, 2, 3])
+def test_random_figures_are_the_mean_over_all_sequences_of_answers(target: Target, turns: int) -> None:
+    ious = [best_iou(walk(target.video, answers, turns)[-1], target.golds) for answers in product(Choice, repeat=turns)]
+    assert random_figures(target, turns) == pytest.approx(grounding_figures(ious))
+
+
+def test_the_rule_and_the_oracle() -> None:
+    crossing = Target(Span(0, 16), (Span(0.5, 8.2),))
+    assert rule_choices(crossing, 4) == [MIDDLE, THROUGHOUT]
+    assert rule_choices(Target(Span(0, 16), (Span(13, 14),)), 3) == [END, END, MIDDLE]
+    assert list(oracle_choices(crossing, 4)) == [BEGINNING, THROUGHOUT]
+    assert list(oracle_choices(TARGETS[1], 2)) in ([MIDDLE, BEGINNING], [BEGINNING, END])
+    several = Target(Span(0, 16), (Span(0, 16), Span(4, 8)))
+    assert rule_choices(several, 4) == [THROUGHOUT]
+
+
+def test_baselines_after_each_turn() -> None:
+    target = Target(Span(0, 16), (Span(4.5, 7.5),))
+    some, most = {"r1@0.3": 1.0, "r1@0.5": 0.0, "r1@0.7": 0.0}, {"r1@0.3": 1.0, "r1@0.5": 1.0, "r1@0.7": 1.0}
+    assert baselines_by_turn([target], 2) == {
+        "random": [random_figures(target, 1), random_figures(target, 2)],
+        "always the middle": [
+            {"miou": 3 / 8, **some},
+            {"miou": 1.5 / 5.5, "r1@0.3": 0.0, "r1@0.5": 0.0, "r1@0.7": 0.0},
+        ],
+        "whole-window rule": [{"miou": 3 / 8, **some}, {"miou": 3 / 4, **most}],
+        "oracle": [{"miou": 3 / 8, **some}, {"miou": 3 / 4, **most}],
+    }
+
+
+def test_nothing_passes_the_oracle() -> None:
+    rng = np.random.default_rng(0)
+    starts, lengths = rng.uniform(0, 40, 30), rng.uniform(1, 20, 30)
+    targets = [Target(Span(0, 60), (Span(start, start + length),)) for start, length in zip(starts, lengths)]
+    found = baselines_by_turn(targets)
+    for turn in range(4):
+        mious = {name: figures[turn]["miou"] for name, figures in found.items()}
+        assert max(mious, key=mious.__getitem__) == "oracle"
+    assert found["oracle"][3]["miou"] > 0.7 > found["whole-window rule"][3]["miou"]
+    assert found["always the middle"][3]["miou"] < 0.2
+
+
+def test_accuracy_of_single_answers_counts_failures_as_wrong() -> None:
+    assert choice_accuracy([(END, END), (MIDDLE, END), (BEGINNING, MIDDLE), (None, None)]) == {
+        "accuracy": 0.25,
+        "random": 0.25,
+        "always the middle": 0.25,
+        "oracle": 1.0,
+    }
+
+
+def test_accuracy_of_questions_beside_chance() -> None:
+    assert qa_accuracy([(True, 4), (False, 2), (True, 4), (False, 4)]) == {"accuracy": 0.5, "random": 0.3125}

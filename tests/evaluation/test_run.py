@@ -1,0 +1,305 @@
+"""Evaluation runs: figures of scripted answers, what is written, and what bad files cost."""
+
+from __future__ import annotations
+
+import json
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from rich.console import Console
+
+from hawkeye.config import ConfigError, check_settings, load_settings
+from hawkeye.data.instruction import AnnotationError
+from hawkeye.evaluation.answering import Answerer
+from hawkeye.evaluation.report import print_results
+from hawkeye.evaluation.run import evaluate
+from hawkeye.evaluation.settings import EvaluationSettings
+from hawkeye.prompts import CHOICE_SENTENCES
+from hawkeye.temporal import Choice, Span, best_path
+from tests.data.video_files import write_video
+from tests.evaluation.fakes import ScriptedAnswerer
+from tests.small_model import make_small_answerer
+
+QUERIES: list[dict[str, Any]] = [
+    {"video": "b.mp4", "question": "the red circle jumps", "answer": [0, 2], "held_out": False},
+    {"video": "a.mp4", "question": "the blue square spins", "answer": [6, 8], "held_out": True},
+    {"video": "b.mp4", "question": "the blue circle jumps", "answer": [[6, 7], [1, 1.5]], "held_out": False},
+    {"video": "c.mp4", "question": "the red square spins", "answer": [3, 5], "held_out": False},
+]
+SPANS = dict(zip([row["question"] for row in QUERIES], [Span(0, 2), Span(6, 8), Span(6, 7), Span(3, 5)]))
+QUESTIONS: list[dict[str, Any]] = [
+    {"video": "c.mp4", "question": "What happens first", "candidates": ["jumps", "spins"], "answer": "spins."},
+    {"video": "a.mp4", "question": "What spins", "candidates": ["red", "blue", "the circle", "a"], "answer": "red"},
+    {"video": "c.mp4", "question": "What jumps", "candidates": ["red", "blue"], "answer": "red", "start": 2, "end": 5},
+]
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Three videos of eight seconds, queries and questions about them, and a configuration."""
+    (tmp_path / "videos").mkdir()
+    rng = np.random.default_rng(0)
+    for name in "abc":
+        write_video(tmp_path / "videos" / f"{name}.mp4", rng.integers(0, 256, (32, 16, 16, 3), np.uint8), fps=4)
+    write_rows(tmp_path, "grounding", QUERIES)
+    write_rows(tmp_path, "first", QUESTIONS[:1])
+    write_rows(tmp_path, "what", QUESTIONS[1:])
+    (tmp_path / "run.yaml").write_text(
+        f"name: test\ndata_dir: {tmp_path}\noutput_dir: {tmp_path}/out\ngrounding: [grounding.json]\n"
+        "videoqa: {first: first.json, what: what.json}\n"
+    )
+    return tmp_path
+
+
+def write_rows(folder: Path, name: str, rows: Any) -> None:
+    (folder / f"{name}.json").write_text(json.dumps(rows))
+
+
+def settings(folder: Path, *overrides: str) -> EvaluationSettings:
+    return load_settings(folder / "run.yaml", EvaluationSettings, overrides)
+
+
+def oracle(query: str, window: Span) -> str:
+    """The answer that leads nearest to a query's span; right and wrong ones to the questions."""
+    if query in SPANS:
+        return CHOICE_SENTENCES[best_path(window, SPANS[query])[0][0]]
+    return {"What happens first": "spins", "What spins": "blue", "What jumps": "red"}[query]
+
+
+def predictions(folder: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (folder / "out" / "predictions.jsonl").read_text().splitlines()]
+
+
+def test_figures_of_perfect_answers(folder: Path) -> None:
+    results = evaluate(settings(folder), ScriptedAnswerer(oracle))
+    perfect = {"miou": 1.0, "r1@0.3": 1.0, "r1@0.5": 1.0, "r1@0.7": 1.0}
+    grounding = results["grounding"]
+    assert {key: grounding[key] for key in ("queries", "failed", *perfect)} == {"queries": 4, "failed": 0, **perfect}
+    assert [turn["miou"] for turn in grounding["by_turn"]] == [0.4375, 0.875, 1, 1]
+    assert grounding["held_out"] == {"queries": 1, **perfect}
+    assert grounding["seen"] == {"queries": 3, **perfect}
+    assert grounding["baselines_by_turn"]["oracle"] == grounding["by_turn"]
+    assert grounding["single_turn"]["whole_window"]["always the middle"] == 0.25
+    assert results["videoqa"] == {
+        "tasks": {
+            "first": {"questions": 1, "failed": 0, "accuracy": 1.0, "random": 0.5},
+            "what": {"questions": 2, "failed": 0, "accuracy": 0.5, "random": 0.375},
+        },
+        "average": {"accuracy": 0.75, "random": 0.4375},
+    }
+    assert results["failures"] == []
+    assert json.loads((folder / "out" / "results.json").read_text()) == results
+    assert sorted(path.name for path in (folder / "out").iterdir()) == ["predictions.jsonl", "results.json"]
+
+
+def test_the_single_question_is_judged_on_whole_videos_and_on_crops(folder: Path) -> None:
+    def always_the_end(query: str, window: Span) -> str:
+        return CHOICE_SENTENCES[Choice.END] if query in SPANS else oracle(query, window)
+
+    results = evaluate(settings(folder), ScriptedAnswerer(always_the_end))
+    rows = predictions(folder)[:4]
+    assert results["grounding"]["accuracy_whole_window"] == 0.5
+    ends = sum(row["crop_answer"] == "end" for row in rows)
+    assert 0 < ends < 4
+    assert results["grounding"]["accuracy_crops"] == ends / 4
+    for row in rows:
+        start, end = row["gt_span"][0]
+        low, high = row["crop"]
+        assert 0 <= low <= start < end <= high <= 8
+        assert (row["crop_answer"] == "end") == (start >= (low + high) / 2)
+
+
+def test_predictions_have_the_originals_fields_in_the_annotations_order(folder: Path) -> None:
+    evaluate(settings(folder), ScriptedAnswerer(oracle))
+    rows = predictions(folder)
+    assert [row["id"] for row in rows] == [*(f"grounding-{n}" for n in range(4)), "first-0", "what-0", "what-1"]
+    query = rows[2]
+    crop = {key: query.pop(key) for key in ("crop", "crop_pred", "crop_answer")}
+    assert crop["crop_pred"] in {choice.value for choice in Choice}
+    probabilities = query.pop("probabilities")
+    assert [max(turn, key=turn.__getitem__) for turn in probabilities] == ["end", "middle", "end", "throughout"]
+    assert query == {
+        "id": "grounding-2",
+        "video_fname": "b.mp4",
+        "duration": 8.0,
+        "question": "the blue circle jumps",
+        "pred_span": [6.0, 7.0],
+        "gt_span": [[6.0, 7.0], [1.0, 1.5]],
+        "pred_answer_list": ["end", "middle", "end", "throughout"],
+        "iou": 1.0,
+        "held_out": False,
+        "confidence": 0.2401,
+    }
+    assert rows[-1] == {
+        "id": "what-1",
+        "task_type": "what",
+        "video_fname": "c.mp4",
+        "video_secs": 8.0,
+        "question": "What jumps",
+        "pred": "(A) red",
+        "gt_answer": "(A) red",
+        "gt_span": [2.0, 5.0],
+        "res": True,
+        "probabilities": [0.7, 0.3],
+    }
+
+
+def test_a_video_that_cannot_be_read_costs_its_own_examples_alone(folder: Path) -> None:
+    (folder / "videos" / "b.mp4").write_bytes(b"no video")
+    results = evaluate(settings(folder), ScriptedAnswerer(oracle))
+    grounding = results["grounding"]
+    assert (grounding["queries"], grounding["failed"], grounding["miou"]) == (4, 2, 0.5)
+    assert grounding["seen"] == {
+        "queries": 3,
+        **{key: pytest.approx(1 / 3) for key in ("miou", "r1@0.3", "r1@0.5", "r1@0.7")},
+    }
+    assert grounding["accuracy_crops"] <= 0.5
+    assert [failure["place"] for failure in results["failures"]] == [
+        f"{folder}/grounding.json row 0",
+        f"{folder}/grounding.json row 2",
+    ]
+    assert all("b.mp4" in failure["error"] for failure in results["failures"])
+    row = predictions(folder)[0]
+    assert (row["pred_span"], row["pred_answer_list"], row["iou"]) == (None, [], 0.0)
+    assert "b.mp4" in row["error"]
+
+
+def test_a_question_about_seconds_that_the_video_does_not_have_fails_alone(folder: Path) -> None:
+    write_rows(folder, "what", [*QUESTIONS[1:], {**QUESTIONS[2], "start": 20, "end": 30}])
+    results = evaluate(settings(folder, "grounding=[]"), ScriptedAnswerer(oracle))
+    assert results["videoqa"]["tasks"]["what"] == {
+        "questions": 3, "failed": 1, "accuracy": pytest.approx(1 / 3), "random": pytest.approx(1.25 / 3)
+    }  # fmt: skip
+    (failure,) = results["failures"]
+    assert failure["place"] == f"{folder}/what.json row 2"
+    assert "second 20" in failure["error"]
+    assert "grounding" not in results
+
+
+def test_when_nothing_can_be_read_the_run_still_ends(folder: Path) -> None:
+    for name in "abc":
+        (folder / "videos" / f"{name}.mp4").write_bytes(b"")
+    results = evaluate(settings(folder), ScriptedAnswerer(oracle))
+    assert results["grounding"]["miou"] == results["videoqa"]["average"]["accuracy"] == 0.0
+    assert len(results["failures"]) == 7
+    print_results(results, Console(file=StringIO()))
+
+
+def test_missing_videos_are_refused_or_counted(folder: Path) -> None:
+    (folder / "videos" / "b.mp4").unlink()
+    with pytest.raises(
+        AnnotationError, match=r"videos: 1 of the annotations' videos are missing, such as b\.mp4; with "
+    ):
+        evaluate(settings(folder), ScriptedAnswerer(oracle))
+    assert not (folder / "out").exists()
+    results = evaluate(settings(folder, "allow_missing_videos=true"), ScriptedAnswerer(oracle))
+    assert results["grounding"]["failed"] == 2
+
+
+@pytest.mark.parametrize(
+    ("file", "rows", "message"),
+    [
+        (
+            "grounding",
+            [*QUERIES, {"video": "a.mp4", "answer": [0, 1]}],
+            r"grounding\.json row 4: 'question' is missing",
+        ),
+        ("what", [{**QUESTIONS[1], "answer": "green"}], r"what\.json row 0: 'answer' 'green' is none of"),
+        ("grounding", [{**QUERIES[0], "question": "far " * 60}], r"grounding\.json row 0: the prompt has \d+ words"),
+        ("first", [{**QUESTIONS[0], "question": "far " * 60}], r"first\.json row 0: the prompt has 60 words"),
+    ],
+)
+def test_wrong_rows_stop_a_run_before_anything_is_read(file: str, rows: Any, message: str, folder: Path) -> None:
+    write_rows(folder, file, rows)
+    answerer = ScriptedAnswerer(oracle)
+    with pytest.raises(AnnotationError, match=message):
+        evaluate(settings(folder), answerer)
+    assert answerer.looks == []
+    assert not (folder / "out").exists()
+
+
+def test_wrong_rows_are_told_before_the_model_is_loaded(folder: Path) -> None:
+    write_rows(folder, "what", [])
+    with pytest.raises(AnnotationError, match="the list is empty"):
+        evaluate(settings(folder, "model=none"))
+    write_rows(folder, "what", QUESTIONS[1:])
+    with pytest.raises(ConfigError, match="model 'none': no such model"):
+        evaluate(settings(folder, "model=none"))
+
+
+def test_an_evaluation_of_nothing_is_refused(folder: Path) -> None:
+    with pytest.raises(ConfigError, match="'test': neither 'grounding' nor 'videoqa' names an annotation file"):
+        evaluate(settings(folder, "grounding=[]", "videoqa={}"), ScriptedAnswerer(oracle))
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("batchsize=3", "unknown field 'batchsize'; did you mean 'batch_size'"),
+        ("max_turns=0", "'max_turns' is 0"),
+        ("limit=0", "'limit' is 0"),
+        ("precision=half", "'precision' is 'half'"),
+        ("grounding=rows.json", "'grounding' is 'rows.json'"),
+        ("seed=-1", "'seed' is -1"),
+    ],
+)
+def test_wrong_settings(override: str, message: str, folder: Path) -> None:
+    with pytest.raises(ConfigError, match=message):
+        settings(folder, override)
+
+
+def test_the_limit_takes_the_first_examples_of_each_file(folder: Path) -> None:
+    results = evaluate(settings(folder, "limit=1", "max_turns=2"), ScriptedAnswerer(oracle))
+    assert results["grounding"]["queries"] == 1
+    assert len(results["grounding"]["by_turn"]) == 2
+    assert [row["id"] for row in predictions(folder)] == ["grounding-0", "first-0", "what-0"]
+
+
+def test_a_second_run_and_another_batch_size_give_the_same_answers(folder: Path, tmp_path: Path) -> None:
+    """With a real model, whose options are shuffled."""
+
+    def run(*overrides: str, batch_size: int = 16) -> tuple[dict[str, Any], list[Any]]:
+        answerer: Answerer = make_small_answerer(tmp_path, batch_size=batch_size)
+        results = evaluate(settings(folder, f"batch_size={batch_size}", *overrides), answerer)
+        return results["grounding"], [
+            (row.get("pred_answer_list"), row.get("crop_pred"), row.get("pred")) for row in predictions(folder)
+        ]
+
+    first = run()
+    assert run() == first
+    assert run(batch_size=1) == first
+    assert len({answers[0][0] for answers in first[1][:4]}) > 1, "the answers depend on what is asked"
+    assert run("seed=5")[1] != first[1]
+
+
+def test_tables_show_the_figures_beside_what_needs_no_model(folder: Path) -> None:
+    (folder / "videos" / "a.mp4").write_bytes(b"")
+    results = evaluate(settings(folder), ScriptedAnswerer(oracle))
+    out = StringIO()
+    print_results(results, Console(file=out, width=100))
+    lines = [" ".join(line.replace("│", " ").split()) for line in out.getvalue().splitlines()]
+    assert "Grounding: 4 queries, 1 failed; percent" in lines
+    assert "after turn 4 75.0 75.0 75.0 75.0" in lines
+    assert "oracle 100.0 100.0 100.0 100.0" in lines
+    assert sum(line.startswith("random") for line in lines) == 4
+    assert sum(line.startswith("always the middle") for line in lines) == 4
+    assert "seen combinations (3) 100.0 100.0 100.0 100.0" in lines
+    assert "held-out combinations (1) 0.0 0.0 0.0 0.0" in lines
+    assert any(line.startswith("the whole video 75.0 25.0") for line in lines)
+    assert "first 1 0 100.0 50.0" in lines
+    assert "average 75.0 43.8" in lines
+    assert any("a.mp4" in line and line.startswith("failed: ") for line in lines)
+
+
+@pytest.mark.parametrize("path", sorted(Path("configs/eval").glob("*.yaml")), ids=str)
+def test_every_shipped_configuration_loads(path: Path) -> None:
+    assert load_settings(path, EvaluationSettings).name == path.stem
+
+
+def test_settings_have_a_sentence_for_every_field() -> None:
+    assert all(field.description for field in EvaluationSettings.model_fields.values())
+    with pytest.raises(ConfigError, match="field 'output_dir' is missing"):
+        check_settings({"name": "x", "data_dir": "."}, EvaluationSettings, "here")

@@ -1,0 +1,190 @@
+"""`load_model(...)`, `.ground(...)` and `.ask(...)`, on a model with random weights."""
+
+from __future__ import annotations
+
+import shutil
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from transformers.modeling_outputs import CausalLMOutput
+
+import hawkeye
+from hawkeye.config import ConfigError
+from hawkeye.data.video import VideoError
+from hawkeye.pipeline import Answer, Pipeline, load_model, shipped_models
+from hawkeye.prompts import open_prompt
+from hawkeye.temporal import Span
+from tests.data.video_files import write_video
+from tests.small_model import make_small_answerer, make_small_model
+
+
+@pytest.fixture(scope="module")
+def model_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("model")
+    for part in make_small_model(folder):
+        part.save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def video(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    frames = np.random.default_rng(0).integers(0, 256, (32, 16, 16, 3), np.uint8)
+    return write_video(tmp_path_factory.mktemp("video") / "v.mp4", frames, fps=4)
+
+
+@pytest.fixture
+def pipeline(tmp_path: Path) -> Pipeline:
+    return Pipeline(make_small_answerer(tmp_path))
+
+
+def test_a_saved_model_answers_as_it_did_before(model_dir: Path, video: Path, pipeline: Pipeline) -> None:
+    loaded, query = load_model(model_dir), "the red circle jumps"
+    assert loaded.ground(video, query) == pipeline.ground(video, query)
+    assert hawkeye.ground(video, query, model=model_dir) == pipeline.ground(video, query)
+    assert loaded.model.dtype is torch.float32
+
+
+def test_one_query_gives_one_grounding_and_several_a_list(video: Path, pipeline: Pipeline) -> None:
+    queries = ["the red circle jumps", "the blue square spins"]
+    together = pipeline.ground(str(video), queries)
+    assert [found.query for found in together] == queries
+    alone = [pipeline.ground(video, query) for query in queries]
+    assert [found.choices for found in together] == [found.choices for found in alone]
+    assert pipeline.ground(video, queries[0], max_turns=1) == pipeline.ground(video, (queries[0],), max_turns=1)[0]
+    for found in together:
+        assert found.duration == 8.0
+        assert Span(0, 8).contains(found.span)
+        assert found.confidence == pytest.approx(np.prod([max(turn.probabilities.values()) for turn in found.turns]))
+
+
+def test_a_folder_of_frames_needs_its_rate(tmp_path: Path, pipeline: Pipeline) -> None:
+    frames = np.random.default_rng(0).integers(0, 256, (8, 16, 16, 3), np.uint8)
+    folder = tmp_path / "frames"
+    folder.mkdir()
+    for number, frame in enumerate(frames):
+        Image.fromarray(frame).save(folder / f"{number}.png")
+    assert pipeline.ground(folder, "the red circle jumps", fps=2).duration == 4.0
+    assert pipeline.ask(folder, "What jumps", ["red", "blue"], fps=2).text in ("red", "blue")
+    with pytest.raises(VideoError, match="frame rate"):
+        pipeline.ground(folder, "the red circle jumps")
+
+
+def test_an_answer_among_options_has_their_probabilities(video: Path, pipeline: Pipeline) -> None:
+    options = ["red", "blue", "the circle"]
+    found = pipeline.ask(video, "What jumps", options)
+    assert list(found.probabilities or {}) == options
+    assert sum((found.probabilities or {}).values()) == pytest.approx(1)
+    assert found.text == max(options, key=(found.probabilities or {}).__getitem__)
+    assert pipeline.ask(video, "What jumps", options, window=Span(0, 2)) != found
+    assert hawkeye.Span is Span
+
+
+def test_a_free_answer_ends_at_the_separator(video: Path, pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
+    words = iter(pipeline.processor.tokenizer("red circle ### blue").input_ids[1:])
+    prompts: list[int] = []
+
+    def say_next(**inputs: Any) -> CausalLMOutput:
+        prompts.append(int(inputs["attention_mask"].shape[1]))
+        logits = torch.zeros(1, 1, pipeline.model.config.text_config.vocab_size)
+        logits[0, 0, next(words)] = 1
+        return CausalLMOutput(logits=logits)
+
+    monkeypatch.setattr(pipeline.model.language_model, "forward", say_next)
+    assert pipeline.ask(video, "What jumps") == Answer("red circle")
+    seconds = [0.2, 0.8, 1.5, 2.2, 2.8, 3.5, 4.2, 4.8, 5.5, 6.2, 6.8, 7.5]
+    length = len(pipeline.processor.encode_prompt(open_prompt("What jumps", seconds)))
+    assert prompts == [length, length + 1, length + 2], "nothing is computed after the separator"
+
+
+def test_a_free_answer_stays_within_the_context(video: Path, pipeline: Pipeline) -> None:
+    tokens = len(pipeline.processor.encode_prompt(open_prompt("", [0.0] * 12)))
+    question = "red " * (195 - tokens)
+    assert len(pipeline.ask(video, question).text.split()) <= 5
+
+
+@pytest.mark.parametrize("query", ["", " \n", "red " * 200])
+def test_what_cannot_be_asked_is_refused_before_the_video_is_opened(query: str, pipeline: Pipeline) -> None:
+    message = "tokens, but this model reads at most 199" if query.strip() else "is empty"
+    nowhere = Path("nowhere.mp4")
+    with pytest.raises(ValueError, match=message):
+        pipeline.ground(nowhere, ["the red circle jumps", query])
+    for options in (None, ["red", "blue"]):
+        with pytest.raises(ValueError, match=message):
+            pipeline.ask(nowhere, query, options)
+    with pytest.raises(ValueError, match="two options or more"):
+        pipeline.ask(nowhere, "What jumps", ["red"])
+    with pytest.raises(VideoError, match=r"nowhere\.mp4"):
+        pipeline.ground(nowhere, "the red circle jumps")
+
+
+def test_words_that_the_model_does_not_know_are_told(
+    video: Path, pipeline: Pipeline, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pipeline.ground(video, "the red circle jumps")
+    pipeline.ask(video, "What jumps", ["red", "blue"])
+    assert capsys.readouterr().err == ""
+    pipeline.ground(video, "the purple circle yodels")
+    assert "warning: this model does not know 'purple', 'yodels'" in capsys.readouterr().err
+    pipeline.ask(video, "What jumps", ["red", "mauve"])
+    assert "does not know 'mauve'" in capsys.readouterr().err
+
+
+def test_videos_longer_than_the_model_knows_are_told(
+    tmp_path: Path, pipeline: Pipeline, capsys: pytest.CaptureFixture[str]
+) -> None:
+    frames = np.zeros((13, 16, 16, 3), np.uint8)
+    video = write_video(tmp_path / "long.mp4", frames, fps=Fraction(1, 10))
+    pipeline.ground(video, "the red circle jumps")
+    assert "long.mp4 lasts 130.0 seconds, and this model does not know times so long" in capsys.readouterr().err
+
+
+def test_half_precision_finds_about_the_same(model_dir: Path, video: Path) -> None:
+    exact, half = load_model(model_dir), load_model(model_dir, precision="bfloat16")
+    assert half.model.dtype is torch.bfloat16
+    assert load_model(model_dir, precision="auto", device="cpu").model.dtype is torch.float32
+    ours, theirs = (each.ground(video, "the red circle jumps", max_turns=1).turns[0] for each in (half, exact))
+    assert list(ours.probabilities.values()) == pytest.approx(list(theirs.probabilities.values()), abs=0.05)
+
+
+def test_models_that_do_not_exist_are_named_with_the_nearest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("hawkeye.pipeline.shipped_models", lambda: {"tiny": tmp_path})
+    with pytest.raises(ConfigError, match=r"model 'tinny': no such model, and no directory .*; did you mean 'tiny'\?"):
+        load_model("tinny")
+    with pytest.raises(ConfigError, match="precision 'float16'; did you mean 'bfloat16'"):
+        load_model(tmp_path, precision="float16")
+    with pytest.raises(ConfigError, match="no such model"):
+        load_model(tmp_path)
+
+
+@pytest.mark.parametrize("harm", ["weights", "truncated", "config", "field", "type", "tokenizer"])
+def test_directories_that_hold_no_whole_model_are_refused(harm: str, model_dir: Path, tmp_path: Path) -> None:
+    broken = tmp_path / "broken"
+    shutil.copytree(model_dir, broken)
+    config = (broken / "config.json").read_text()
+    match harm:
+        case "weights":
+            (broken / "model.safetensors").unlink()
+        case "truncated":
+            (broken / "model.safetensors").write_bytes((broken / "model.safetensors").read_bytes()[:1000])
+        case "config":
+            (broken / "config.json").write_text("{")
+        case "field":
+            (broken / "config.json").write_text(config.replace('"num_query_tokens"', '"num_querry_tokens"'))
+        case "type":
+            (broken / "config.json").write_text(config.replace('"num_query_tokens": 2', '"num_query_tokens": "two"'))
+        case "tokenizer":
+            for path in broken.glob("tokenizer*"):
+                path.unlink()
+    with pytest.raises(ConfigError, match=rf"^model {broken}: cannot be loaded \(.+\)$"):
+        load_model(broken)
+
+
+def test_shipped_models_are_directories_of_assets() -> None:
+    for name, directory in shipped_models().items():
+        assert directory.name == name
+        assert directory.parent.name == "assets"
