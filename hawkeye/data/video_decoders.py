@@ -67,6 +67,8 @@ class PyAVReader(VideoReader):
         if not streams or self.format == "tty":
             raise VideoError(f"{self.path}: has no video stream")
         self.stream = streams[0]
+        if self.stream.codec_context is None:
+            raise VideoError(f"{self.path}: its codec is unknown")
         return container
 
     def _list_frames(self) -> None:
@@ -188,6 +190,7 @@ class DecordReader(PyAVReader):
         self.may_use_decord = (
             self.is_plain
             and not self.counted
+            and self.stream.frames in (0, self.num_frames)  # decord allocates what the header says
             and self.format in _SEEKABLE_FORMATS
             and context.pix_fmt in ("yuv420p", "yuvj420p")
             and context.width % 2 == context.height % 2 == 0
@@ -202,7 +205,7 @@ class DecordReader(PyAVReader):
                     self.decord = self._open_decord()
                 if self.may_use_decord:
                     return self.decord.get_batch(indices).asnumpy()
-            except (decord.DECORDError, RuntimeError, UnicodeEncodeError):
+            except (decord.DECORDError, RuntimeError, UnicodeEncodeError, av.FFmpegError):
                 # PyAV either reads it or says what is wrong.
                 self.may_use_decord = False
         return super()._decode(indices)

@@ -29,6 +29,8 @@ from tests.data.video_files import (
     numbered_frames,
     numbers_of,
     overwrite,
+    promise_frames,
+    replace,
     write_audio,
     write_video,
 )
@@ -128,6 +130,14 @@ def test_decord_reads_what_it_reads_rightly(kind: str, tmp_path: Path) -> None:
         assert isinstance(reader, DecordReader)
         assert reader.may_use_decord
         assert reader.decord is not None
+
+
+def test_decord_does_not_see_headers_that_make_it_abort(plain: Path) -> None:
+    pytest.importorskip("decord")
+    with open_video(promise_frames(plain, 2**31 - 1), backend="decord") as reader:
+        assert isinstance(reader, DecordReader)
+        assert not reader.may_use_decord
+        assert numbers_of(reader.frames([0, 59])) == [0, 59]
 
 
 def test_pyav_serves_where_decord_is_missing(plain: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -300,6 +310,11 @@ BROKEN: dict[str, tuple[str, Callable[[Path], Path], str]] = {
     "pipe": ("v.mp4", pipe, "is neither a file nor a folder"),
     "header of a GIF alone": ("v.gif", lambda path: (path.write_bytes(b"GIF89a"), path)[1], "cannot be read as a GIF"),
     "text named as a GIF": ("v.gif", text, "cannot be read as a video"),
+    "unknown codec": (
+        "v.mp4",
+        lambda path: replace(write_video(path, numbered_frames(9)), b"avc1\0\0\0\0", b"zzz1\0\0\0\0"),
+        "its codec is unknown",
+    ),
     "header alone": ("v.mp4", lambda path: cut(faststart(path), 0.0), "holds no frame"),
 }
 
@@ -397,9 +412,7 @@ def test_errors_about_odd_names_can_be_printed() -> None:
 @backends
 def test_titles_that_are_not_utf8_do_not_matter(backend: str, tmp_path: Path) -> None:
     path = write_video(tmp_path / "v.mp4", numbered_frames(20), metadata={"title": "abcdefgh"})
-    data = path.read_bytes()
-    assert b"abcdefgh" in data
-    path.write_bytes(data.replace(b"abcdefgh", b"\xff\xfe\xfd\xfcefgh"))
+    replace(path, b"abcdefgh", b"\xff\xfe\xfd\xfcefgh")
     with open_video(path, backend=backend) as reader:
         assert numbers_of(reader.frames([0, 19])) == [0, 19]
 

@@ -60,7 +60,7 @@ def write_video(
     if "x264" in options:
         options["x264-params"] = options.pop("x264")
     if codec == "libx264":
-        options = {"crf": "10", **options}
+        options = {"crf": "10", "preset": "veryfast", **options}
     with av.open(str(path), "w", format=None if path.suffix else "mp4", options=container_options or {}) as container:
         container.metadata.update(metadata or {})
         stream = container.add_stream(codec, rate=fps, options=options)
@@ -134,5 +134,23 @@ def forget_duration(path: Path) -> Path:
     for box, offset in ((b"mvhd", 16), (b"tkhd", 20), (b"mdhd", 16)):
         place = data.find(box) + 4 + offset
         data[place : place + 4] = bytes(4)
+    path.write_bytes(data)
+    return path
+
+
+def replace(path: Path, old: bytes, new: bytes) -> Path:
+    """Writes `new` over `old`, which must be as long and occur once."""
+    data = path.read_bytes()
+    assert len(old) == len(new)
+    assert data.count(old) == 1
+    path.write_bytes(data.replace(old, new))
+    return path
+
+
+def promise_frames(path: Path, count: int) -> Path:
+    """Makes the header of an mp4 of constant rate declare `count` frames, whatever it holds."""
+    data = bytearray(path.read_bytes())
+    place = data.find(b"stts") + 12
+    data[place : place + 4] = count.to_bytes(4, "big")
     path.write_bytes(data)
     return path
