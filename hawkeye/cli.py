@@ -66,18 +66,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _ground(options: argparse.Namespace) -> None:
+def _check_input(options: argparse.Namespace, texts: Sequence[str]) -> None:
+    """Looks at the question and the video before the model is loaded: a mistyped name should not cost seconds."""
+    for text in texts:
+        if not text.strip():
+            raise ValueError("the query or question is empty")
     from hawkeye.data.video import open_video
-    from hawkeye.evaluation.grounding import check_query
 
-    for query in options.queries:
-        check_query(query)
+    open_video(options.video, fps=options.fps).close()
+
+
+def _ground(options: argparse.Namespace) -> None:
+    _check_input(options, options.queries)
     if options.plot:
         from hawkeye.plotting import check_picture
 
         check_picture(options.plot)
-    # The video is looked at before the model is loaded: a mistyped name should not cost seconds.
-    open_video(options.video, fps=options.fps).close()
     from hawkeye.pipeline import load_model
 
     found = load_model(options.model).ground(
@@ -122,11 +126,7 @@ def as_text(grounding: Grounding) -> str:
 
 
 def _ask(options: argparse.Namespace) -> None:
-    from hawkeye.data.video import open_video
-
-    if not options.question.strip():
-        raise ValueError("the question is empty")
-    open_video(options.video, fps=options.fps).close()
+    _check_input(options, [options.question])
     from hawkeye.pipeline import load_model
 
     answer = load_model(options.model).ask(options.video, options.question, options.options, fps=options.fps)

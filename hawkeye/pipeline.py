@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
@@ -13,6 +14,7 @@ import torch
 from huggingface_hub.errors import StrictDataclassError
 from safetensors import SafetensorError
 from transformers import PreTrainedTokenizerBase, StoppingCriteria
+from transformers.utils import logging
 
 from hawkeye.config import ConfigError, nearest
 from hawkeye.data.video import open_video
@@ -224,12 +226,27 @@ def load_model(
     place = torch.device(device) if device is not None else _default_device()
     is_half = precision == "bfloat16" or (precision == "auto" and place.type != "cpu")
     try:
-        model = HawkEye.from_pretrained(directory, dtype=torch.bfloat16 if is_half else torch.float32)
+        with _progress_of_large_models(directory):
+            model = HawkEye.from_pretrained(directory, dtype=torch.bfloat16 if is_half else torch.float32)
         processor = HawkEyeProcessor.from_pretrained(directory)
     except (SafetensorError, StrictDataclassError, ValueError, OSError) as error:
         raise ConfigError(f"model {directory}: cannot be loaded ({' '.join(str(error).split())})") from None
     model.to(place)  # type: ignore[arg-type]  # the library's wrapper hides its self
     return Pipeline(Answerer(model, processor, batch_size=batch_size))
+
+
+@contextmanager
+def _progress_of_large_models(directory: Path) -> Iterator[None]:
+    """Hides the library's progress bar where loading is a matter of a second."""
+    is_small = sum(file.stat().st_size for file in directory.glob("*.safetensors")) < 1e9
+    if not (is_small and logging.is_progress_bar_enabled()):
+        yield
+        return
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.enable_progress_bar()
 
 
 def _default_device() -> torch.device:

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.offsetbox import AnnotationBbox, OffsetImage
 
 from hawkeye.data.video import VideoReader, open_video
 from hawkeye.evaluation.grounding import Grounding
+from hawkeye.temporal import Span
 
 FORMATS = (".png", ".pdf", ".svg", ".jpg")
 NUM_FRAMES = 12
 """Frames drawn along the whole video, and inside the span that was found."""
+
+FRAME_POINTS = 64
+"""Longer side of a frame in the picture: a twelfth of its width, less a gap."""
 
 WINDOW_COLOUR, SPAN_COLOUR = "#9db8d9", "#e4572e"
 
@@ -33,11 +38,27 @@ def check_picture(path: Path) -> None:
 
 
 def draw_timeline(video: str | Path, groundings: Sequence[Grounding], path: Path, *, fps: float | None = None) -> None:
-    """Draws, for each query, frames of the whole video, a bar for each turn's window, and frames of the span found.
+    """Writes the picture that `timeline` makes.
 
     Args:
-        groundings: of this video; one row of the picture each.
-        path: where the picture goes.
+        path: where the picture goes; it appears whole.
+
+    Raises:
+        VideoError: if the video cannot be read.
+        ValueError: if the picture's format is unknown or its folder does not exist.
+    """
+    check_picture(path)
+    figure = timeline(video, groundings, fps=fps)
+    partial = path.with_name(f"{path.stem}.partial{path.suffix}")
+    figure.savefig(partial, dpi=110)
+    os.replace(partial, path)
+
+
+def timeline(video: str | Path, groundings: Sequence[Grounding], *, fps: float | None = None) -> Figure:
+    """For each query: frames of the whole video, a bar for each turn's window, and frames of the span found.
+
+    Args:
+        groundings: of this video.
         fps: frames per second of a folder of frames.
 
     Raises:
@@ -49,41 +70,46 @@ def draw_timeline(video: str | Path, groundings: Sequence[Grounding], path: Path
         for place, grounding in enumerate(groundings):
             top, middle, bottom = (axes for (axes,) in rows[3 * place : 3 * place + 3])
             span = grounding.span
-            _draw_frames(top, reader, 0.0, reader.duration)
+            _draw_frames(top, reader, Span(0.0, reader.duration))
+            top.axvspan(span.start, span.end, color=SPAN_COLOUR, alpha=0.4, zorder=0)
             top.set_title(
                 f"“{grounding.query}” in {reader.path.name}: {span.start:.1f} to {span.end:.1f} s "
                 f"(confidence {grounding.confidence:.2f})",
                 fontsize=12,
             )
             _draw_turns(middle, grounding)
-            _draw_frames(bottom, reader, span.start, span.end)
-            bottom.set_xlabel("seconds: the frames inside the span", color=SPAN_COLOUR)
-    figure.savefig(path, dpi=110)
+            _draw_frames(bottom, reader, span)
+            bottom.set_facecolor(SPAN_COLOUR)
+            bottom.set_xlabel("seconds: frames inside the span", color=SPAN_COLOUR)
+    return figure
 
 
-def _draw_frames(axes: Any, reader: VideoReader, start: float, end: float) -> None:
-    """Evenly spaced frames of [start, end] above an axis in seconds."""
-    edges = np.linspace(start, end, NUM_FRAMES + 1)
+def _draw_frames(axes: Axes, reader: VideoReader, span: Span) -> None:
+    """Evenly spaced frames of `span`, each with its time below."""
+    edges = np.linspace(span.start, span.end, NUM_FRAMES + 1)
     centres = (edges[:-1] + edges[1:]) / 2
     indices = np.clip(np.searchsorted(reader.seconds, centres, side="right") - 1, 0, reader.num_frames - 1)
-    axes.set(xlim=(start, max(end, start + 1e-3)), ylim=(0, 1), yticks=[])
-    for frame, centre in zip(reader.frames(list(indices)), centres):
-        zoom = min(95 / frame.shape[1], 80 / frame.shape[0])
+    end = max(span.end, span.start + 1e-3)  # an axis needs some length
+    axes.set(xlim=(span.start, end), ylim=(0, 1), yticks=[], xticks=centres)
+    axes.set_xticklabels([f"{centre:.1f}" for centre in centres], fontsize=9)
+    for frame, centre in zip(reader.frames(indices.tolist()), centres):
+        zoom = min(FRAME_POINTS / frame.shape[1], FRAME_POINTS / frame.shape[0])
         axes.add_artist(AnnotationBbox(OffsetImage(frame, zoom=zoom), (centre, 0.5), frameon=False, pad=0))
 
 
-def _draw_turns(axes: Any, grounding: Grounding) -> None:
-    bars = [*((turn.window, f"turn {n}") for n, turn in enumerate(grounding.turns, start=1)), (grounding.span, "found")]
-    for row, (window, name) in enumerate(bars):
-        colour = SPAN_COLOUR if name == "found" else WINDOW_COLOUR
-        axes.barh(row, window.duration, left=window.start, color=colour, height=0.7)
-        if name == "found":
-            text = f"{window.start:.1f}-{window.end:.1f} s"
-        else:
-            turn = grounding.turns[row]
-            text = f"{turn.choice.value} {turn.probabilities[turn.choice]:.2f}"
-        axes.text(window.middle, row, text, ha="center", va="center", fontsize=9, clip_on=True)
-    axes.axvspan(grounding.span.start, grounding.span.end, color=SPAN_COLOUR, alpha=0.12)
-    axes.set(xlim=(0, grounding.duration), yticks=range(len(bars)), yticklabels=[name for _, name in bars])
+def _draw_turns(axes: Axes, grounding: Grounding) -> None:
+    """A bar for each turn's window with the answer in it, and one for the span that was found."""
+    for row, turn in enumerate(grounding.turns):
+        answer = f"{turn.choice.value} {turn.probabilities[turn.choice]:.2f}"
+        _draw_bar(axes, row, turn.window, WINDOW_COLOUR, answer)
+    span, last = grounding.span, len(grounding.turns)
+    _draw_bar(axes, last, span, SPAN_COLOUR, f"{span.start:.1f}-{span.end:.1f} s")
+    axes.axvspan(span.start, span.end, color=SPAN_COLOUR, alpha=0.12)
+    names = [*(f"turn {number}" for number in range(1, last + 1)), "found"]
+    axes.set(xlim=(0, grounding.duration), yticks=range(last + 1), yticklabels=names, xlabel="seconds")
     axes.invert_yaxis()
-    axes.set_xlabel("seconds")
+
+
+def _draw_bar(axes: Axes, row: int, window: Span, colour: str, text: str) -> None:
+    axes.barh(row, window.duration, left=window.start, color=colour, height=0.7)
+    axes.text(window.middle, row, text, ha="center", va="center", fontsize=9, clip_on=True)

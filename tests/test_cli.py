@@ -1,0 +1,208 @@
+"""The `hawkeye` command: quick to start, one line for each mistake, and what it prints."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import hawkeye
+from hawkeye.cli import main
+from hawkeye.config import TrainSettings
+from hawkeye.pipeline import load_model
+from tests.data.video_files import write_video
+from tests.small_model import make_small_model
+
+QUERIES = ["the red circle jumps", "the blue square spins"]
+HEAVY = {"torch", "transformers", "numpy", "matplotlib", "av", "pydantic", "rich"}
+
+
+@pytest.fixture(scope="module")
+def model_dir(tmp_path_factory: pytest.TempPathFactory) -> str:
+    folder = tmp_path_factory.mktemp("model")
+    for part in make_small_model(folder):
+        part.save_pretrained(folder)
+    return str(folder)
+
+
+@pytest.fixture
+def video(tmp_path: Path) -> str:
+    frames = np.random.default_rng(0).integers(0, 256, (32, 16, 16, 3), np.uint8)
+    return str(write_video(tmp_path / "v.mp4", frames, fps=4))
+
+
+def python(code: str) -> str:
+    return subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout
+
+
+def test_importing_the_package_and_asking_for_help_load_nothing_heavy() -> None:
+    loaded = python(
+        "import contextlib, io, sys, hawkeye, hawkeye.cli\n"
+        "with contextlib.redirect_stdout(io.StringIO()), contextlib.suppress(SystemExit):\n"
+        "    hawkeye.cli.main(['--help'])\n"
+        "print(*sys.modules)"
+    )
+    assert not HEAVY & set(loaded.split())
+
+
+def test_help_is_quick() -> None:
+    times = []
+    for _ in range(3):
+        started = time.perf_counter()
+        found = subprocess.run([sys.executable, "-m", "hawkeye", "--help"], check=True, capture_output=True, text=True)
+        times.append(time.perf_counter() - started)
+    assert all(command in found.stdout for command in ("ground", "ask", "evaluate", "train"))
+    assert min(times) < 0.5
+
+
+def test_public_names_are_found_when_they_are_used() -> None:
+    assert hawkeye.load_model is load_model
+    assert {name for name in hawkeye.__all__ if getattr(hawkeye, name) is None} == set()
+    with pytest.raises(AttributeError, match="module 'hawkeye' has no attribute 'grund'"):
+        hawkeye.grund  # noqa: B018  # the attribute is the test
+
+
+def test_ground_prints_the_span_and_the_turns(model_dir: str, video: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["ground", video, *QUERIES, "--model", model_dir]) == 0
+    printed = capsys.readouterr().out.splitlines()
+    expected = []
+    for found in load_model(model_dir).ground(video, QUERIES):
+        span = found.span
+        expected.append(f"{found.query}: {span.start:.1f} to {span.end:.1f} s (confidence {found.confidence:.2f})")
+        for number, turn in enumerate(found.turns, 1):
+            window = f"{turn.window.start:.1f}-{turn.window.end:.1f} s"
+            probability = f"{turn.probabilities[turn.choice]:.2f}"
+            expected.append(f"turn {number}: {window} {turn.choice} {probability}")
+    assert [" ".join(line.split()) for line in printed] == expected
+
+
+def test_ground_prints_json_and_draws(
+    model_dir: str, video: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    picture = tmp_path / "timeline.png"
+    arguments = ["ground", video, *QUERIES, "--model", model_dir, "--json", "--plot", str(picture)]
+    assert main([*arguments, "--max-turns", "2", "--seed", "3"]) == 0
+    out, err = capsys.readouterr()
+    rows = [json.loads(line) for line in out.splitlines()]
+    found = load_model(model_dir).ground(video, QUERIES, max_turns=2, seed=3)
+    assert [(row["query"], row["start"], row["end"]) for row in rows] == [
+        (each.query, each.span.start, each.span.end) for each in found
+    ]
+    assert list(rows[0]) == ["query", "start", "end", "confidence", "duration", "turns"]
+    assert len(rows[0]["turns"]) <= 2
+    assert rows[0]["turns"][0]["window"] == [0.0, 8.0]
+    assert sum(rows[0]["turns"][0]["probabilities"].values()) == pytest.approx(1, abs=1e-3)
+    assert picture.read_bytes().startswith(b"\x89PNG")
+    assert f"timeline: {picture}" in err
+
+
+def test_ask_prints_the_answer_and_each_options_probability(
+    model_dir: str, video: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["ask", video, "What jumps", "--options", "red", "blue", "--model", model_dir]) == 0
+    answer, *options = capsys.readouterr().out.splitlines()
+    assert answer in ("red", "blue")
+    assert [line.split()[1] for line in options] == ["red", "blue"]
+    assert main(["ask", video, "What jumps", "--model", model_dir]) == 0
+    assert "error" not in capsys.readouterr().err
+
+
+def test_evaluate_prints_tables_and_writes_results(
+    model_dir: str, video: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = [{"video": Path(video).name, "question": query, "answer": [0, 2]} for query in QUERIES]
+    (tmp_path / "rows.json").write_text(json.dumps(rows))
+    config = tmp_path / "run.yaml"
+    config.write_text(
+        f"name: test\ndata_dir: {tmp_path}\nvideos: .\ngrounding: [rows.json]\noutput_dir: {tmp_path}/o\n"
+    )
+    assert main(["evaluate", str(config), f"model={model_dir}", "max_turns=2"]) == 0
+    out = capsys.readouterr().out
+    assert "Grounding: 2 queries, 0 failed; percent" in out
+    assert "after turn 2" in out
+    assert "after turn 3" not in out
+    assert out.splitlines()[-1] == f"results: {tmp_path}/o/results.json"
+    assert json.loads((tmp_path / "o" / "results.json").read_text())["settings"]["max_turns"] == 2
+
+
+def test_train_hands_the_settings_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    received: list[TrainSettings] = []
+
+    def train(settings: TrainSettings) -> Path:
+        received.append(settings)
+        return tmp_path / "model"
+
+    monkeypatch.setattr("hawkeye.training.run.train", train)
+    assert main(["train", "configs/train/shapes.yaml", "seed=7"]) == 0
+    assert (received[0].name, received[0].seed) == ("shapes", 7)
+    assert capsys.readouterr().out == f"model: {tmp_path / 'model'}\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["ground", "none.mp4", "it jumps"], "none.mp4: cannot be read|none.mp4: no such file"),
+        (["ground", "VIDEO", " "], "the query or question is empty"),
+        (["ground", "VIDEO", "it jumps", "--model", "nothing"], "model 'nothing': no such model"),
+        (["ground", "VIDEO", "it jumps", "--plot", "timeline.txt"], "timeline.txt: pictures end in .png"),
+        (["ground", "VIDEO", "it jumps", "--plot", "none/timeline.png"], "the folder none does not exist"),
+        (["ground", "VIDEO", "red " * 300, "--model", "MODEL"], "this model reads at most 199"),
+        (["ask", "VIDEO", "What jumps", "--options", "red", "--model", "MODEL"], "two options or more"),
+        (["ask", "VIDEO", ""], "the query or question is empty"),
+        (["ask", "FOLDER", "What jumps"], "holds no frames|frame rate"),
+        (["evaluate", "none.yaml"], "none.yaml: no such configuration"),
+        (["evaluate", "configs/eval/shapes.yaml", "modell=x"], "unknown field 'modell'; did you mean 'model'?"),
+        (["evaluate", "configs/eval/shapes.yaml", "data_dir=none"], "no such annotation file"),
+        (["evaluate", "configs/eval/shapes.yaml", "max_turns"], "write it as key=value"),
+        (["train", "configs/train/shapes.yaml", "seed=x"], "'seed' is 'x'"),
+    ],
+)
+def test_mistakes_are_told_in_one_line(
+    arguments: list[str], message: str, video: str, model_dir: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "folder").mkdir()
+    places = {"VIDEO": video, "MODEL": model_dir, "FOLDER": str(tmp_path / "folder")}
+    assert main([places.get(argument, argument) for argument in arguments]) == 2
+    out, err = capsys.readouterr()
+    lines = [line for line in err.splitlines() if not line.startswith("warning: ")]
+    assert out == ""
+    assert len(lines) == 1
+    assert lines[0].startswith("error: ")
+    assert any(part in lines[0] for part in message.split("|"))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["ground", "v.mp4", "it jumps", "--max-turns", "0"], "must be a whole number of at least 1, not '0'"),
+        (["ground", "v.mp4"], "the following arguments are required: QUERY"),
+        (["grund"], "invalid choice: 'grund'"),
+        ([], "the following arguments are required: command"),
+    ],
+)
+def test_wrong_usage_is_told_with_the_usage(
+    arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        main(arguments)
+    assert stopped.value.code == 2
+    assert message in capsys.readouterr().err
+
+
+def test_ctrl_c_ends_without_a_traceback(
+    video: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupt(*_: Any, **__: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("hawkeye.pipeline.load_model", interrupt)
+    assert main(["ground", video, "it jumps"]) == 130
+    assert capsys.readouterr().err == "stopped\n"
