@@ -154,3 +154,8 @@ def promise_frames(path: Path, count: int) -> Path:
     data[place : place + 4] = count.to_bytes(4, "big")
     path.write_bytes(data)
     return path
+
+
+def faststart(path: Path) -> Path:
+    """An mp4 whose index comes before its frames."""
+    return write_video(path, numbered_frames(60), x264=CLOSED, container_options={"movflags": "faststart"})
