@@ -73,6 +73,7 @@ class TrainSettings(Settings):
     weight_decay: float = Field(0.02, ge=0, description="On matrices alone.")
     max_grad_norm: float = Field(1.0, gt=0, description="Gradients are clipped to this norm.")
     precision: Literal["float32", "bfloat16"] = Field("float32", description="bfloat16 means autocast.")
+    saved_precision: Literal["float32", "bfloat16"] = Field("float32", description="Type of the final weights on disk.")
     gradient_checkpointing: bool = Field(False, description="Recompute activations: less memory, a third slower.")
     answer_weights: AnswerWeights = AnswerWeights()
     frame_cache: FrameCacheSettings = FrameCacheSettings()
@@ -205,5 +206,5 @@ def _nearest(name: str, known: Sequence[str]) -> str:
 
 
 def nearest(name: str, known: Sequence[str]) -> str:
-    """"; did you mean 'x'?" for the known name most like `name`, or the list of all of them."""
+    """ "; did you mean 'x'?" for the known name most like `name`, or the list of all of them."""
     return _nearest(name, known) or f"; known are {', '.join(map(repr, known))}"

@@ -78,7 +78,7 @@ def test_a_wrong_field_is_named_with_its_value(changes: dict[str, Any], message:
 
 def test_a_missing_field_is_named() -> None:
     values = {key: value for key, value in VALID.items() if key != "model"}
-    with pytest.raises(ConfigError, match="^here: field 'model' is missing$"):
+    with pytest.raises(ConfigError, match=r"^here: field 'model' is missing$"):
         check_settings(values, TrainSettings, "here")
 
 

@@ -38,9 +38,7 @@ class EncodedText:
     weights: list[float]
 
 
-def encode_conversation(
-    text: str, processor: HawkEyeProcessor, weights: Sequence[float] | None = None
-) -> EncodedText:
+def encode_conversation(text: str, processor: HawkEyeProcessor, weights: Sequence[float] | None = None) -> EncodedText:
     """Tokenises a conversation (`prompts.conversation`) and labels what the loss counts.
 
     The text before the visual tokens and the text after them are tokenised apart, as in the original; only the first
@@ -114,13 +112,17 @@ class Collator:
             return batch
         texts = [qformer_text(sample.conversations[0], with_question=self.with_question) for sample in shown]
         frames = np.stack([sample.frames for sample in shown if sample.frames is not None])
-        return batch | self.processor.qformer_inputs(texts) | {
-            "pixel_values": self.processor.normalize(
-                torch.from_numpy(frames), self.processor.train_mean, self.processor.train_std
-            ),
-            "frame_positions": torch.from_numpy(np.stack([sample.positions for sample in shown])),
-            "video_index": torch.tensor(video_index),
-        }
+        return (
+            batch
+            | self.processor.qformer_inputs(texts)
+            | {
+                "pixel_values": self.processor.normalize(
+                    torch.from_numpy(frames), self.processor.train_mean, self.processor.train_std
+                ),
+                "frame_positions": torch.from_numpy(np.stack([sample.positions for sample in shown])),
+                "video_index": torch.tensor(video_index),
+            }
+        )
 
     def _encode(self, sample: Sample, turns: tuple[Turn, ...]) -> EncodedText:
         message = frames_message(list(sample.seconds)) if sample.text is None else ""
@@ -131,7 +133,7 @@ class Collator:
 
 
 def pad(rows: Sequence[EncodedText], pad_token_id: int) -> dict[str, Tensor]:
-    """Pads conversations on the right to the longest: `input_ids`, `attention_mask`, `labels`, `loss_weights [B, L]`."""
+    """Pads conversations on the right: `input_ids`, `attention_mask`, `labels` and `loss_weights`, all `[B, L]`."""
     length = max(len(row.input_ids) for row in rows)
     ids = torch.full((len(rows), length), pad_token_id)
     mask = torch.zeros(len(rows), length, dtype=torch.long)

@@ -124,7 +124,9 @@ def _by_choice(item: dict[str, Any], key: str, place: str) -> dict[Choice, str]:
     except (TypeError, ValueError):
         texts = {}
     if len(texts) != len(labels):
-        raise AnnotationError(f"{place}: {key!r} must be a text or a [label, text] pair for each of {labels}: {value!r}")
+        raise AnnotationError(
+            f"{place}: {key!r} must be a text or a [label, text] pair for each of {labels}: {value!r}"
+        )
     return texts
 
 

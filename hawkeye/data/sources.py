@@ -81,7 +81,9 @@ class TrainingSet(Dataset[Sample]):
     ) -> None:
         unknown = [name for name in stage.sources if name not in sources]
         if unknown:
-            raise AnnotationError(f"stage {stage.name!r}: unknown source {unknown[0]!r}{nearest(unknown[0], list(sources))}")
+            raise AnnotationError(
+                f"stage {stage.name!r}: unknown source {unknown[0]!r}{nearest(unknown[0], list(sources))}"
+            )
         self.sources = [sources[name] for name in stage.sources]
         self.stage = stage
         self.cache = cache
@@ -129,7 +131,7 @@ class TrainingSet(Dataset[Sample]):
         # Annotated ends may lie a little beyond the file's; what is shown cannot.
         shown = Span(0.0, video.duration) if window is None else Span(window.start, min(window.end, video.duration))
         frames, seconds, positions = self._read(video, shown, rng)
-        conversations = self._conversations(source_index, record, window, video.duration, rng)
+        conversations = self._conversations(record, window, video.duration, rng)
         return Sample(frames, seconds, positions, None, conversations, record.place)
 
     def _read(
@@ -151,7 +153,7 @@ class TrainingSet(Dataset[Sample]):
         return video.frames[indices], np.maximum(video.seconds[indices] - window.start, 0.0), positions
 
     def _conversations(
-        self, source_index: int, record: Record, window: Span | None, duration: float, rng: np.random.Generator
+        self, record: Record, window: Span | None, duration: float, rng: np.random.Generator
     ) -> tuple[tuple[Turn, ...], ...]:
         """The record's own conversation, and others that are right in the same window, by their sources' shares."""
         conversations = [turns_about(record, window, duration)]

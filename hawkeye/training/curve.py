@@ -33,7 +33,9 @@ def draw_curve(settings: TrainSettings) -> Path:
     axes = figure.add_subplot()
     for name, steps, losses in loss_history(settings):
         axes.plot(steps, losses, label=name)
-    axes.set(xlabel="optimiser step", ylabel="loss (weighted mean over answer tokens)", title=settings.name, yscale="log")
+    axes.set(
+        xlabel="optimiser step", ylabel="loss (weighted mean over answer tokens)", title=settings.name, yscale="log"
+    )
     axes.grid(alpha=0.3)
     axes.legend()
     path = settings.output_dir / "curve.png"

@@ -28,9 +28,7 @@ def make_optimizer(model: nn.Module, settings: TrainSettings, learning_rate: flo
     others = [p for p in trained.values() if p.ndim >= 2 and not any(p is matrix for matrix in matrices)]
     if settings.optimizer == "muon":
         adamw = AdamW(_groups(others, vectors, settings.weight_decay), lr=learning_rate, betas=BETAS)
-        muon = Muon(
-            matrices, lr=learning_rate, weight_decay=settings.weight_decay, adjust_lr_fn="match_rms_adamw"
-        )
+        muon = Muon(matrices, lr=learning_rate, weight_decay=settings.weight_decay, adjust_lr_fn="match_rms_adamw")
         return OptimizerPair(muon, adamw)
     return AdamW(_groups(matrices + others, vectors, settings.weight_decay), lr=learning_rate, betas=BETAS)
 

@@ -44,7 +44,10 @@ def train(settings: TrainSettings) -> Path:
     set_seed(settings.seed)
     model, processor = start_model(settings, sources)
     cache = FrameCache(
-        settings.data_dir / settings.frame_cache.dir, processor.resize_frames, f"centre square {processor.image_size}", settings.frame_cache.max_fps
+        settings.data_dir / settings.frame_cache.dir,
+        processor.resize_frames,
+        f"centre square {processor.image_size}",
+        settings.frame_cache.max_fps,
     )
     check_videos(sources, cache)
     resolved = settings.model_dump(mode="json")
@@ -54,7 +57,7 @@ def train(settings: TrainSettings) -> Path:
         model = run_stage(model, processor, sources, cache, settings, stage, settings.seed + 1000 * index)
     draw_curve(settings)
     processor.save_pretrained(final)
-    model.save_pretrained(final)
+    model.to(getattr(torch, settings.saved_precision)).save_pretrained(final)
     return final
 
 
@@ -142,9 +145,7 @@ def run_stage(
         logger.info("stage %s has finished: loading %s", stage.name, finished)
         return HawkEye.from_pretrained(finished)
     data = TrainingSet(sources, stage, cache, num_positions=model.config.num_frames, seed=seed)
-    collator = Collator(
-        processor, settings.answer_weights, model.config.qformer_text == "instruction_and_question"
-    )
+    collator = Collator(processor, settings.answer_weights, model.config.qformer_text == "instruction_and_question")
     last = get_last_checkpoint(str(directory)) if directory.exists() else None
     if last:
         # The first windows were shown before the run stopped. The schedule knows them without loading any.
@@ -164,9 +165,7 @@ def use_quick_kernels(model: HawkEye, settings: TrainSettings) -> None:
         model.language_model.set_attn_implementation(PLAIN_ATTENTION)
 
 
-def stage_arguments(
-    settings: TrainSettings, stage: StageSettings, directory: Path, seed: int
-) -> TrainingArguments:
+def stage_arguments(settings: TrainSettings, stage: StageSettings, directory: Path, seed: int) -> TrainingArguments:
     """The Trainer's arguments for one stage."""
     return TrainingArguments(
         output_dir=str(directory),

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Literal
 
+import torch
 from pydantic import Field
 from transformers import PreTrainedTokenizerBase
 
@@ -68,7 +69,9 @@ def start_model(settings: TrainSettings, sources: dict[str, Source]) -> tuple[Ha
         ConfigError: if `settings.model` is neither a model directory nor a YAML of sizes.
     """
     if settings.model.is_dir():
-        return HawkEye.from_pretrained(settings.model), HawkEyeProcessor.from_pretrained(settings.model)
+        return HawkEye.from_pretrained(settings.model, dtype=torch.float32), HawkEyeProcessor.from_pretrained(
+            settings.model
+        )
     if settings.model.suffix not in (".yaml", ".yml"):
         raise ConfigError(f"model {str(settings.model)!r}: neither a model directory nor a YAML of sizes")
     return new_model(settings.model, texts_of(sources.values()))

@@ -34,7 +34,12 @@ def read(tmp_path: Path, *rows: Any) -> list[Any]:
 def test_a_plain_row_keeps_its_turns_and_its_part_of_the_video(tmp_path: Path) -> None:
     (record,) = read(
         tmp_path,
-        {"video": "v.mp4", "start": 1, "end": 3.5, "QA": [{"i": "Look.", "q": "What?", "a": "A dog."}, {"q": "", "a": "It runs."}]},
+        {
+            "video": "v.mp4",
+            "start": 1,
+            "end": 3.5,
+            "QA": [{"i": "Look.", "q": "What?", "a": "A dog."}, {"q": "", "a": "It runs."}],
+        },
     )
     assert record.turns == (Turn("What?", "A dog.", "Look."), Turn("", "It runs."))
     assert record.shown == Span(1.0, 3.5)
@@ -87,7 +92,10 @@ def test_windows_depend_on_the_rng_alone(windows: str, tmp_path: Path) -> None:
         ({"video": "v.mp4", "QA": [{"q": "x", "a": " "}]}, "the answer is empty"),
         ({"video": "v.mp4", "QA": [{"q": None, "a": "y"}]}, "'q' must be str, not None"),
         ({"video": "v.mp4", "start": 3, "end": 1, "QA": [{"q": "x", "a": "y"}]}, "'start' 3.0 lies after 'end' 1.0"),
-        ({"video": "v.mp4", "start": -3, "end": 1, "QA": [{"q": "x", "a": "y"}]}, "'start' must be a time in seconds, not -3"),
+        (
+            {"video": "v.mp4", "start": -3, "end": 1, "QA": [{"q": "x", "a": "y"}]},
+            "'start' must be a time in seconds, not -3",
+        ),
         ({"video": "v.mp4", "start": 3, "QA": [{"q": "x", "a": "y"}]}, "'end' must be a time in seconds, not None"),
         ({"video": "v.mp4", "QA": [{**SEGMENT, "start_sec": "2"}]}, "'start_sec' must be a time in seconds, not '2'"),
         ({"video": "v.mp4", "QA": [{**SEGMENT, "start_sec": True}]}, "'start_sec' must be a time in seconds, not True"),

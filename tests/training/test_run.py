@@ -134,7 +134,7 @@ def test_the_seed_decides_the_weights(folder: Path) -> None:
 def test_a_run_learns_and_leaves_everything_needed(folder: Path) -> None:
     run = settings(folder, "stages.1.steps=60", "save_steps=60", "stages.1.sources={plain: 1}", "optimizer=muon")
     model_dir = train(run)
-    history = dict((name, losses) for name, _, losses in loss_history(run))
+    history = {name: losses for name, _, losses in loss_history(run)}
     assert history["two"][-1] < 0.2 < 1.0 < history["one"][0]
     model, processor = HawkEye.from_pretrained(model_dir), HawkEyeProcessor.from_pretrained(model_dir)
     assert model.config.num_visual_tokens == processor.num_visual_tokens == 4
