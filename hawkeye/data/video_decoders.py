@@ -218,7 +218,6 @@ class DecordReader(PyAVReader):
         self.may_use_decord = (
             len(reader) == self.num_frames
             and not first.interlaced_frame
-            and not first.rotation
             and np.array_equal(reader.get_batch([0]).asnumpy()[0], self._image(first))
         )
         return reader

@@ -105,6 +105,14 @@ def test_decord_reads_what_it_reads_rightly(kind: str, tmp_path: Path) -> None:
         assert reader.decord is not None
 
 
+def test_decord_does_not_see_interlaced_video_that_starts_with_a_plain_frame(tmp_path: Path) -> None:
+    frames = numbered_frames(60)
+    frames[0] = 128
+    path = write_video(tmp_path / "v.mp4", frames, x264="tff=1:keyint=12")
+    with open_video(path) as reader:
+        np.testing.assert_array_equal(reader.frames([0, 29, 59]), decode_all(path)[[0, 29, 59]])
+
+
 def test_decord_does_not_see_headers_that_make_it_abort(plain: Path) -> None:
     pytest.importorskip("decord")
     with open_video(promise_frames(plain, 2**31 - 1), backend="decord") as reader:
