@@ -125,7 +125,9 @@ class StageTrainer(Trainer):
     def create_optimizer(self, model: torch.nn.Module | None = None) -> torch.optim.Optimizer:
         """The optimiser that the configuration names."""
         if self.optimizer is None:
-            self.optimizer = make_optimizer(model or self.model, self.settings, self.stage.learning_rate)
+            trained = self.model if model is None else model
+            assert isinstance(trained, torch.nn.Module)
+            self.optimizer = make_optimizer(trained, self.settings, self.stage.learning_rate)
         return self.optimizer
 
 
@@ -154,9 +156,8 @@ def run_stage(
     use_quick_kernels(model, settings)
     trainer = StageTrainer(settings, stage, model, data, collator, stage_arguments(settings, stage, directory, seed))
     trainer.train(resume_from_checkpoint=last)
-    trained: HawkEye = trainer.model
-    trained.save_pretrained(finished)
-    return trained
+    model.save_pretrained(finished)
+    return model
 
 
 def use_quick_kernels(model: HawkEye, settings: TrainSettings) -> None:
