@@ -7,6 +7,7 @@ import os
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
@@ -57,7 +58,8 @@ class FrameCache:
         failures: dict[Path, str] = {}
         if not paths:
             return failures
-        with ProcessPoolExecutor(max(1, num_workers)) as pool:
+        # Forking a process whose libraries have started threads can hang its children.
+        with ProcessPoolExecutor(max(1, num_workers), mp_context=get_context("spawn")) as pool:
             results = pool.map(self._try, paths, chunksize=4)
             for path, problem in tqdm(zip(paths, results), total=len(paths), desc="decoding videos", unit="video"):
                 if problem:

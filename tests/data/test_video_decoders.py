@@ -121,8 +121,9 @@ def test_decord_does_not_see_headers_that_make_it_abort(plain: Path) -> None:
         assert numbers_of(reader.frames([0, 59])) == [0, 59]
 
 
-def test_seconds_come_from_the_timestamps(backend: str, tmp_path: Path) -> None:
-    path = write_video(tmp_path / "v.mp4", numbered_frames(60), pts=[int(stamp) + 5000 for stamp in IRREGULAR])
+@pytest.mark.parametrize("name", ["v.mp4", "v.mkv"])  # the latter declares 8 frames a second
+def test_seconds_come_from_the_timestamps(name: str, backend: str, tmp_path: Path) -> None:
+    path = write_video(tmp_path / name, numbered_frames(60), pts=[int(stamp) + 5000 for stamp in IRREGULAR])
     with open_video(path, backend=backend) as reader:
         np.testing.assert_allclose(reader.seconds, (IRREGULAR - IRREGULAR[0]) / 1000, atol=1e-9)
         assert not reader.has_constant_rate
