@@ -19,7 +19,7 @@ from transformers.utils import logging
 from hawkeye.config import ConfigError, nearest
 from hawkeye.data.video import open_video
 from hawkeye.evaluation import videoqa
-from hawkeye.evaluation.answering import LONGEST_TIME, Answerer, Question
+from hawkeye.evaluation.answering import LONGEST_TIME, Answerer, Question, View
 from hawkeye.evaluation.grounding import Grounding, Query, check_grounding, ground
 from hawkeye.models.hawkeye import HawkEye
 from hawkeye.models.processing import HawkEyeProcessor
@@ -142,7 +142,7 @@ class Pipeline:
                 asked = videoqa.ChoiceQuestion(reader, question, options, window)
                 (found,) = videoqa.answer(self.answerer, [asked])
                 return Answer(options[found.index], dict(zip(options, found.probabilities)))
-            (glimpse,) = self.answerer.look([(reader, window)], QA_INSTRUCTION)
+            (glimpse,) = self.answerer.look([View(reader, window, QA_INSTRUCTION, question)])
         text = self._continue(Question(open_prompt(question, list(glimpse.seconds)), glimpse, 0), max_new_tokens)
         return Answer(text.split(STOP)[0].strip())
 

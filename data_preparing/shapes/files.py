@@ -53,9 +53,7 @@ QUESTIONS = {Kind.ORDER: 3, Kind.END: 1, Kind.FIRST: 2, Kind.COUNT: 2}
 LISTED_PARTS = 2
 """Parts of each video whose events are listed, beside the whole."""
 ALONE_RATIO = 0.4
-"""Share of the rows about letters whose text is the part alone, without an event: the easiest, learned first."""
-OPEN_TEXT_RATIO = 0.2
-"""Share of the text-only grounding rows that have no options."""
+"""Share of the text-only grounding rows whose text is the part alone, without an event: the easiest, learned first."""
 TEST_QUERIES = 4
 """Grounding queries per test video."""
 
@@ -215,45 +213,29 @@ def _qa(plan: Plan, rng: np.random.Generator) -> Iterator[Row]:
 
 
 def _letters(plan: Plan, rng: np.random.Generator) -> Iterator[Row]:
-    """Rows without a video that teach which letter an option has: the text says the part in an option's own words."""
-    for _ in plan.events:
-        for _ in range(2):
-            events = draw_combinations(int(rng.integers(1, 4)), rng)
-            parts = [list(Choice)[rng.integers(len(Choice))] for _ in events]
-            asked = int(rng.integers(len(events)))
-            alone = rng.uniform() < ALONE_RATIO
-            named = [f"{canonical(what)} {CHOICE_SENTENCES[part]}" for what, part in zip(events, parts)]
-            text = CHOICE_SENTENCES[parts[asked]] if alone else ", ".join(named)
-            order = _choice_order(rng)
-            question = grounding_question(query(events[asked], rng), order)
-            item = {"i": GROUNDING_INSTRUCTION, "q": question, "a": _best_option(order, parts[asked])}
-            yield {"text": text, "QA": [item]}
+    """Rows without a video, two for each event that the plan has: events with the part that they happen in, or a part
+    alone, and a question about one of them. They teach which letter an option has."""
+    for _ in range(2 * len(plan.events)):
+        events = draw_combinations(int(rng.integers(1, 4)), rng)
+        parts = [list(Choice)[rng.integers(len(Choice))] for _ in events]
+        asked = int(rng.integers(len(events)))
+        named = [f"{canonical(what)} {CHOICE_SENTENCES[part]}" for what, part in zip(events, parts)]
+        text = CHOICE_SENTENCES[parts[asked]] if rng.uniform() < ALONE_RATIO else ", ".join(named)
+        order = _choice_order(rng)
+        question = grounding_question(query(events[asked], rng), order)
+        item = {"i": GROUNDING_INSTRUCTION, "q": question, "a": _best_option(order, parts[asked])}
+        yield {"text": text, "QA": [item]}
 
 
 def _text(plan: Plan, rng: np.random.Generator) -> Iterator[Row]:
-    """Rows without a video, two grounding questions and one other for each event that the plan has."""
+    """Rows without a video, three questions for each event that the plan has: words that say the answer, or in every
+    third row the events in order, stand in the place of the visual tokens."""
     for _ in plan.events:
-        for _ in range(2):
-            yield _text_grounding(rng)
-        events = draw_combinations(int(rng.integers(2, MAX_EVENTS + 1)), rng)
-        kind = list(Kind)[rng.integers(len(Kind))]
-        yield {"text": THEN.join(map(canonical, events)), "QA": [_question_item(ask(kind, events, rng))]}
-
-
-def _text_grounding(rng: np.random.Generator) -> Row:
-    """Events with the part of the video they happen in, and a question about one of them."""
-    order = _choice_order(rng)
-    events = draw_combinations(int(rng.integers(1, 5)), rng)
-    parts = _choice_order(rng)[: len(events)]
-    sentences = [CHOICE_SENTENCES[part].rstrip(".") for part in parts]
-    text = ", ".join(f"{canonical(what)} {part[0].lower()}{part[1:]}" for what, part in zip(events, sentences))
-    asked = int(rng.integers(len(events)))
-    wanted = query(events[asked], rng)
-    if rng.uniform() < OPEN_TEXT_RATIO:
-        question, answer = GROUNDING_QUESTION % wanted, CHOICE_SENTENCES[parts[asked]]
-    else:
-        question, answer = grounding_question(wanted, order), _best_option(order, parts[asked])
-    return {"text": text, "QA": [{"i": GROUNDING_INSTRUCTION, "q": question, "a": answer}]}
+        for alone in (True, True, False):
+            events = draw_combinations(int(rng.integers(2, MAX_EVENTS + 1)), rng)
+            question = ask(list(Kind)[rng.integers(len(Kind))], events, rng)
+            text = question.answer if alone else THEN.join(map(canonical, events))
+            yield {"text": text, "QA": [_question_item(question)]}
 
 
 TRAINING_ROWS = {
@@ -263,8 +245,8 @@ TRAINING_ROWS = {
     "event_caption": _event_caption,
     "event_list": _event_list,
     "qa": _qa,
-    "text": _text,
     "letters": _letters,
+    "text": _text,
 }
 """Training files and what makes their rows from a plan."""
 

@@ -87,10 +87,10 @@ def answer_weights(turns: Sequence[Turn], text: str, settings: AnswerWeights) ->
 class Collator:
     """Makes the model's batch of samples (windows) that each hold one or more conversations.
 
-    The batch has `pixel_values [V, T, 3, S, S]`, `frame_positions [V, T]`, `qformer_input_ids` and
-    `qformer_attention_mask [V, L']` for the windows, `input_ids`, `attention_mask`, `labels`, `loss_weights [B, L]` for
-    the conversations, and `video_index [B]`, the window that each conversation is about. Text rows have no
-    placeholders of visual tokens, so their index is read by nothing.
+    The batch has `pixel_values [V, T, 3, S, S]` and `frame_positions [V, T]` for the windows; `qformer_input_ids`,
+    `qformer_attention_mask [K, L']` and `window_index [K]` for the different texts that the Q-Former reads about them;
+    `input_ids`, `attention_mask`, `labels`, `loss_weights [B, L]` for the conversations, and `visual_index [B]`, which
+    of the K each conversation shows. Text rows have no placeholders of visual tokens: nothing reads their index.
     """
 
     processor: HawkEyeProcessor
@@ -102,25 +102,30 @@ class Collator:
         shown = [sample for sample in samples if sample.frames is not None]
         place = {id(sample): index for index, sample in enumerate(shown)}
         rows: list[EncodedText] = []
-        video_index: list[int] = []
+        looks: dict[tuple[int, str], int] = {}
+        visual_index: list[int] = []
         for sample in samples:
             for turns in sample.conversations:
                 rows.append(self._encode(sample, turns))
-                video_index.append(place.get(id(sample), 0))
+                if sample.frames is None:
+                    visual_index.append(0)
+                    continue
+                look = (place[id(sample)], qformer_text(turns, with_question=self.with_question))
+                visual_index.append(looks.setdefault(look, len(looks)))
         batch = pad(rows, self.processor.tokenizer.pad_token_id or 0)
         if not shown:
             return batch
-        texts = [qformer_text(sample.conversations[0], with_question=self.with_question) for sample in shown]
         frames = np.stack([sample.frames for sample in shown if sample.frames is not None])
         return (
             batch
-            | self.processor.qformer_inputs(texts)
+            | self.processor.qformer_inputs([text for _, text in looks])
             | {
                 "pixel_values": self.processor.normalize(
                     torch.from_numpy(frames), self.processor.train_mean, self.processor.train_std
                 ),
                 "frame_positions": torch.from_numpy(np.stack([sample.positions for sample in shown])),
-                "video_index": torch.tensor(video_index),
+                "window_index": torch.tensor([window for window, _ in looks]),
+                "visual_index": torch.tensor(visual_index),
             }
         )
 

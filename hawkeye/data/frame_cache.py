@@ -6,6 +6,7 @@ import hashlib
 import os
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
@@ -14,6 +15,9 @@ import numpy as np
 from tqdm import tqdm
 
 from hawkeye.data.video import VideoError, open_video
+
+VIDEOS_PER_TASK = 4
+"""Videos that a decoding process takes at a time."""
 
 FrameTransform = Callable[[np.ndarray], np.ndarray]
 """uint8 frames [T, H, W, 3] of any size to uint8 frames [T, S, S, 3]."""
@@ -58,9 +62,12 @@ class FrameCache:
         failures: dict[Path, str] = {}
         if not paths:
             return failures
-        # Forking a process whose libraries have started threads can hang its children.
-        with ProcessPoolExecutor(max(1, num_workers), mp_context=get_context("spawn")) as pool:
-            results = pool.map(self._try, paths, chunksize=4)
+        with ExitStack() as stack:
+            results: Iterable[str | None] = map(self._try, paths)
+            if num_workers > 1 and len(paths) > VIDEOS_PER_TASK:
+                # Forking a process whose libraries have started threads can hang its children.
+                pool = stack.enter_context(ProcessPoolExecutor(num_workers, mp_context=get_context("spawn")))
+                results = pool.map(self._try, paths, chunksize=VIDEOS_PER_TASK)
             for path, problem in tqdm(zip(paths, results), total=len(paths), desc="decoding videos", unit="video"):
                 if problem:
                     failures[path] = problem

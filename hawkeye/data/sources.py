@@ -89,8 +89,6 @@ class TrainingSet(Dataset[Sample]):
         self.cache = cache
         self.num_positions = num_positions
         self.seed = seed
-        self.first = 0
-        """Index of the first window that is still to be shown, when a run resumes."""
         shares = np.array(list(stage.sources.values()), dtype=float)
         self._shares = shares / shares.sum()
         self._schedule = self._make_schedule()
@@ -114,10 +112,9 @@ class TrainingSet(Dataset[Sample]):
         return np.stack([chosen, rows], axis=1)
 
     def __len__(self) -> int:
-        return len(self._schedule) - self.first
+        return len(self._schedule)
 
     def __getitem__(self, index: int) -> Sample:
-        index += self.first
         rng = np.random.default_rng([self.seed, 1, index])
         source_index, row = self._schedule[index]
         source = self.sources[source_index]

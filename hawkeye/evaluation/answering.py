@@ -13,7 +13,7 @@ from torch import Tensor
 from hawkeye.data.video import VideoReader, read_window
 from hawkeye.models.hawkeye import HawkEye
 from hawkeye.models.processing import HawkEyeProcessor
-from hawkeye.prompts import LETTERS
+from hawkeye.prompts import LETTERS, Turn, qformer_text
 from hawkeye.temporal import Span
 
 LONGEST_TIME = 99999.9
@@ -21,6 +21,25 @@ LONGEST_TIME = 99999.9
 
 VideoKey = tuple[str, int, float]
 """A file, when it was last changed, and its frame rate: other frames under the same name are another video."""
+
+
+WindowKey = tuple[VideoKey, Span | None]
+
+
+@dataclass(frozen=True)
+class View:
+    """A window to look at (None: all of the video), and what the Q-Former may read about it."""
+
+    reader: VideoReader
+    window: Span | None
+    instruction: str
+    question: str
+
+    @property
+    def key(self) -> WindowKey:
+        """What the frames depend on."""
+        reader = self.reader
+        return (str(reader.path.resolve()), reader.path.stat().st_mtime_ns, reader.fps), self.window
 
 
 @dataclass(frozen=True)
@@ -43,21 +62,21 @@ class Question:
 class Answerer:
     """A model with what it needs to answer questions about videos.
 
-    At evaluation the Q-Former reads the instruction alone, as in the original: visual tokens depend on the window and
-    the instruction, and all questions about a window share them. The last `cache_size` windows' tokens are kept.
+    All questions about a window share its frames' features; those of the last `cache_size` windows are kept. What the
+    Q-Former reads with them is the model's choice (`HawkEyeConfig.qformer_text_at_evaluation`).
 
     Args:
         batch_size: windows, or prompts, that go through the model together.
     """
 
     def __init__(
-        self, model: HawkEye, processor: HawkEyeProcessor, *, batch_size: int = 16, cache_size: int = 256
+        self, model: HawkEye, processor: HawkEyeProcessor, *, batch_size: int = 16, cache_size: int = 128
     ) -> None:
         self.model = model.eval()
         self.processor = processor
         self.batch_size = batch_size
         self.cache_size = cache_size
-        self._cache: OrderedDict[tuple[VideoKey, Span | None, str], Glimpse] = OrderedDict()
+        self._features: OrderedDict[WindowKey, tuple[Tensor, np.ndarray]] = OrderedDict()
         self._letters: dict[str, list[int]] = {}
 
     @property
@@ -71,43 +90,52 @@ class Answerer:
         return int(self.model.config.text_config.max_position_embeddings)
 
     @torch.inference_mode()
-    def look(self, windows: Sequence[tuple[VideoReader, Span | None]], instruction: str) -> list[Glimpse]:
+    def look(self, views: Sequence[View]) -> list[Glimpse]:
         """What the model sees of each window; equal windows are read and encoded once.
-
-        Args:
-            windows: open videos, and the part of each to show in seconds (None: all of it).
-            instruction: the Q-Former's text.
 
         Raises:
             VideoError: if frames cannot be read.
         """
-        keys = [(_video_key(reader), window, instruction) for reader, window in windows]
-        places = {key: place for place, key in enumerate(keys)}
-        found = {key: self._cache[key] for key in places if key in self._cache}
-        new = [key for key in places if key not in found]
+        with_question = self.model.config.qformer_text_at_evaluation == "instruction_and_question"
+        turns = [Turn(view.question, "", view.instruction) for view in views]
+        texts = [qformer_text([turn], with_question=with_question) for turn in turns]
+        pairs = [(view.key, text) for view, text in zip(views, texts)]
+        places = {pair: place for place, pair in enumerate(pairs)}
+        found: dict[tuple[WindowKey, str], Glimpse] = {}
+        new = list(places)
         for start in range(0, len(new), self.batch_size):
             part = new[start : start + self.batch_size]
-            glimpses = self._encode_windows([windows[places[key]] for key in part], instruction)
+            glimpses = self._glimpses([views[places[pair]] for pair in part], [text for _, text in part])
             found |= dict(zip(part, glimpses))
-        for key in places:
-            self._cache[key] = found[key]
-            self._cache.move_to_end(key)
-        while len(self._cache) > self.cache_size:
-            self._cache.popitem(last=False)
-        return [found[key] for key in keys]
+        return [found[pair] for pair in pairs]
 
-    def _encode_windows(self, windows: Sequence[tuple[VideoReader, Span | None]], instruction: str) -> list[Glimpse]:
+    def _glimpses(self, views: Sequence[View], texts: list[str]) -> list[Glimpse]:
+        windows = {view.key: view for view in views}
+        missing = [view for key, view in windows.items() if key not in self._features]
+        if missing:
+            self._features |= dict(zip([view.key for view in missing], self._encode(missing)))
+        for key in windows:
+            self._features.move_to_end(key)
+        features = torch.stack([self._features[key][0] for key in windows])
+        while len(self._features) > max(self.cache_size, len(windows)):
+            self._features.popitem(last=False)
+        places = {key: place for place, key in enumerate(windows)}
+        index = torch.tensor([places[view.key] for view in views])
+        inputs = self.processor.qformer_inputs(texts) | {"window_index": index}
+        device = self.model.device
+        visual = self.model.visual_tokens(features, **{name: value.to(device) for name, value in inputs.items()})
+        # Clones, because one kept view would keep the whole batch.
+        return [Glimpse(tokens.clone(), self._features[view.key][1]) for tokens, view in zip(visual, views)]
+
+    def _encode(self, views: Sequence[View]) -> list[tuple[Tensor, np.ndarray]]:
+        """Features `[N, C]` of each window, and its frames' times `[T]`."""
         pixels, times = [], []
-        for reader, window in windows:
-            frames, seconds = read_window(reader, window, self.num_frames)
+        for view in views:
+            frames, seconds = read_window(view.reader, view.window, self.num_frames)
             pixels.append(self.processor.pixel_values(frames))
             times.append(seconds)
-        model = self.model
-        features = model.encode_frames(torch.stack(pixels).to(model.device, model.dtype))
-        text = self.processor.qformer_inputs([instruction] * len(windows))
-        visual = model.visual_tokens(features, **{name: ids.to(model.device) for name, ids in text.items()})
-        # Clones, because one kept view would keep the whole batch.
-        return [Glimpse(tokens.clone(), seconds) for tokens, seconds in zip(visual, times)]
+        features = self.model.encode_frames(torch.stack(pixels).to(self.model.device, self.model.dtype))
+        return [(window.clone(), seconds) for window, seconds in zip(features, times)]
 
     @torch.inference_mode()
     def probabilities(self, questions: Sequence[Question]) -> list[list[float]]:
@@ -132,7 +160,7 @@ class Answerer:
             ValueError: if the prompt is longer than the language model's context, or the tokenizer does not make
                 single tokens of the options' letters.
         """
-        self._encode(prompt)
+        self._prompt_ids(prompt)
         if num_options:
             self._letter_ids(prompt, num_options)
 
@@ -142,7 +170,7 @@ class Answerer:
         Raises:
             ValueError: if a prompt is longer than the language model's context.
         """
-        rows = [self._encode(question.prompt) for question in questions]
+        rows = [self._prompt_ids(question.prompt) for question in questions]
         length = max(map(len, rows))
         ids = torch.zeros(len(rows), length, dtype=torch.long)
         mask = torch.zeros(len(rows), length, dtype=torch.long)
@@ -152,7 +180,7 @@ class Answerer:
         visual = torch.stack([question.glimpse.visual for question in questions])
         return self.model.embed(ids.to(visual.device), visual), mask.to(visual.device)
 
-    def _encode(self, prompt: str) -> list[int]:
+    def _prompt_ids(self, prompt: str) -> list[int]:
         ids = self.processor.encode_prompt(prompt)
         if len(ids) >= self.max_prompt_tokens:
             raise ValueError(
@@ -184,7 +212,3 @@ class Answerer:
                 break
             ids.append(last)
         return ids
-
-
-def _video_key(reader: VideoReader) -> VideoKey:
-    return str(reader.path.resolve()), reader.path.stat().st_mtime_ns, reader.fps

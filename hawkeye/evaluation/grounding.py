@@ -10,8 +10,8 @@ from math import prod
 import numpy as np
 
 from hawkeye.data.video import VideoReader
-from hawkeye.evaluation.answering import LONGEST_TIME, Answerer, Question
-from hawkeye.prompts import GROUNDING_INSTRUCTION, grounding_prompt
+from hawkeye.evaluation.answering import LONGEST_TIME, Answerer, Question, View
+from hawkeye.prompts import GROUNDING_INSTRUCTION, grounding_prompt, grounding_question
 from hawkeye.temporal import MAX_TURNS, Choice, Span, narrow
 
 
@@ -142,11 +142,13 @@ def _ask(
     answerer: Answerer, queries: Sequence[Query], windows: Sequence[Span], orders: Sequence[list[Choice]]
 ) -> list[dict[Choice, float]]:
     # Parity: the whole video is shown without bounds; bounds at its ends could choose other frames.
-    shown = [
-        (query.reader, None if window == Span(0.0, query.reader.duration) else window)
-        for query, window in zip(queries, windows)
-    ]
-    glimpses = answerer.look(shown, GROUNDING_INSTRUCTION)
+    shown = [None if window == Span(0.0, query.reader.duration) else window for query, window in zip(queries, windows)]
+    glimpses = answerer.look(
+        [
+            View(query.reader, window, GROUNDING_INSTRUCTION, grounding_question(query.text, order))
+            for query, window, order in zip(queries, shown, orders)
+        ]
+    )
     questions = [
         Question(grounding_prompt(query.text, order, list(glimpse.seconds)), glimpse, len(order))
         for query, order, glimpse in zip(queries, orders, glimpses)

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from hawkeye.data.video import VideoReader
-from hawkeye.evaluation.answering import LONGEST_TIME, Answerer, Question
-from hawkeye.prompts import QA_INSTRUCTION, qa_prompt
+from hawkeye.evaluation.answering import LONGEST_TIME, Answerer, Question, View
+from hawkeye.prompts import QA_INSTRUCTION, qa_prompt, qa_question
 from hawkeye.temporal import Span
 
 
@@ -52,7 +52,12 @@ def answer(answerer: Answerer, questions: Sequence[ChoiceQuestion]) -> list[Choi
     """
     for question in questions:
         check_choice(answerer, question.text, question.candidates)
-    glimpses = answerer.look([(question.reader, question.window) for question in questions], QA_INSTRUCTION)
+    glimpses = answerer.look(
+        [
+            View(question.reader, question.window, QA_INSTRUCTION, qa_question(question.text, question.candidates))
+            for question in questions
+        ]
+    )
     prompts = [
         Question(
             qa_prompt(question.text, question.candidates, list(glimpse.seconds)), glimpse, len(question.candidates)

@@ -73,8 +73,9 @@ class HawkEyeConfig(PretrainedConfig):
         num_query_tokens: learned queries that stage 1 and 2 trained.
         num_extra_query_tokens: learned queries that instruction tuning adds.
         num_frames: frames shown per window.
-        qformer_text: what the Q-Former reads beside the queries. At evaluation it is the instruction alone unless the
-            model was trained with, and so expects, instruction and first question.
+        qformer_text: what the Q-Former reads beside the queries in training.
+        qformer_text_at_evaluation: the same at evaluation. The original's models were trained with instruction and
+            question, and evaluated with the instruction alone; a model of one's own does better with the same in both.
         drop_path_rate: stochastic depth of the Q-Former's last layer; it grows linearly from 0 at the first.
         lora: None, or `r`, `alpha`, `dropout` and `target_modules` of LoRA adapters in the language model.
         constant_bos_embedding: Parity: compute the loss with a BOS embedding of ones, as the original's training did.
@@ -102,6 +103,7 @@ class HawkEyeConfig(PretrainedConfig):
     num_extra_query_tokens: int = 64
     num_frames: int = 12
     qformer_text: Literal["instruction", "instruction_and_question"] = "instruction_and_question"
+    qformer_text_at_evaluation: Literal["instruction", "instruction_and_question"] = "instruction"
     drop_path_rate: float = 0.2
     lora: dict[str, Any] | None = None
     constant_bos_embedding: bool = False

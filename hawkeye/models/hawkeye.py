@@ -106,17 +106,26 @@ class HawkEye(PreTrainedModel):
         """Features `[V, T * P, C]` of frames `[V, T, 3, H, W]`; see `UMTVideoEncoder.forward`."""
         return self.vision_layernorm(self.vision_encoder(pixel_values, frame_positions))
 
-    def visual_tokens(self, features: Tensor, qformer_input_ids: Tensor, qformer_attention_mask: Tensor) -> Tensor:
-        """What the language model sees of a window.
+    def visual_tokens(
+        self,
+        features: Tensor,
+        qformer_input_ids: Tensor,
+        qformer_attention_mask: Tensor,
+        window_index: Tensor | None = None,
+    ) -> Tensor:
+        """What the language model sees of windows: one set of visual tokens for each of the Q-Former's texts.
 
         Args:
             features: `[V, N, C]` from `encode_frames`.
-            qformer_input_ids: `[V, Lq]`, the Q-Former's text.
-            qformer_attention_mask: `[V, Lq]`.
+            qformer_input_ids: `[K, Lq]`, the Q-Former's texts.
+            qformer_attention_mask: `[K, Lq]`.
+            window_index: `[K]`, which of the V windows each text is about; by default text k is about window k.
 
         Returns:
-            `[V, Q, C]` in the width of the language model.
+            `[K, Q, C]` in the width of the language model.
         """
+        if window_index is not None:
+            features = features[window_index]
         queries = torch.cat((self.query_tokens, self.extra_query_tokens), dim=1).expand(len(features), -1, -1)
         query_mask = qformer_attention_mask.new_ones(queries.shape[:2])
         outputs = self.qformer(
@@ -127,14 +136,14 @@ class HawkEye(PreTrainedModel):
         )
         return self.projector(outputs.last_hidden_state[:, : queries.shape[1]])
 
-    def embed(self, input_ids: Tensor, visual: Tensor | None = None, video_index: Tensor | None = None) -> Tensor:
+    def embed(self, input_ids: Tensor, visual: Tensor | None = None, visual_index: Tensor | None = None) -> Tensor:
         """Input embeddings `[B, L, C]`, visual tokens in their places.
 
         Args:
             input_ids: `[B, L]`; each row holds either no `config.visual_token_id` or one for each visual token.
-            visual: `[V, Q, C]` from `visual_tokens`.
-            video_index: `[B]`, which of the V windows each row shows (any number for rows without); by default row b
-                shows window b.
+            visual: `[K, Q, C]` from `visual_tokens`.
+            visual_index: `[B]`, which of the K sets of visual tokens each row shows (any number for rows without); by
+                default row b shows set b.
 
         Raises:
             ValueError: if a row has another number of placeholders.
@@ -149,7 +158,7 @@ class HawkEye(PreTrainedModel):
             raise ValueError(f"row {row} has {int(counts[row])} visual placeholders, but {expected} visual tokens")
         if visual is None:
             return embeds
-        index = torch.arange(len(input_ids), device=input_ids.device) if video_index is None else video_index
+        index = torch.arange(len(input_ids), device=input_ids.device) if visual_index is None else visual_index
         shown = visual[index[counts > 0]]  # [rows with placeholders, Q, C]
         return embeds.masked_scatter(is_visual[..., None], shown.to(embeds.dtype))
 
@@ -168,7 +177,8 @@ class HawkEye(PreTrainedModel):
         pixel_values: Tensor | None = None,
         qformer_input_ids: Tensor | None = None,
         qformer_attention_mask: Tensor | None = None,
-        video_index: Tensor | None = None,
+        window_index: Tensor | None = None,
+        visual_index: Tensor | None = None,
         frame_positions: Tensor | None = None,
         loss_weights: Tensor | None = None,
     ) -> HawkEyeOutput:
@@ -179,8 +189,9 @@ class HawkEye(PreTrainedModel):
             attention_mask: `[B, L]`.
             labels: `[B, L]`, -100 where nothing is learned. With labels the logits are computed at these positions
                 only and not returned.
-            pixel_values: `[V, T, 3, H, W]`; needs the two `qformer_` inputs, `[V, Lq]`.
-            video_index: `[B]`, the window that each row shows.
+            pixel_values: `[V, T, 3, H, W]`; needs the two `qformer_` inputs, `[K, Lq]`.
+            window_index: `[K]`, the window that each of the Q-Former's texts is about; see `visual_tokens`.
+            visual_index: `[B]`, the text whose visual tokens each row shows; see `embed`.
             frame_positions: `[V, T]`, see `UMTVideoEncoder.forward`.
             loss_weights: `[B, L]`, how much each label counts; the loss is the weighted mean.
 
@@ -193,8 +204,8 @@ class HawkEye(PreTrainedModel):
             if qformer_input_ids is None or qformer_attention_mask is None:
                 raise ValueError("pixel_values need qformer_input_ids and qformer_attention_mask")
             features = self.encode_frames(pixel_values, frame_positions)
-            visual = self.visual_tokens(features, qformer_input_ids, qformer_attention_mask)
-        inputs_embeds = self.embed(input_ids, visual, video_index)
+            visual = self.visual_tokens(features, qformer_input_ids, qformer_attention_mask, window_index)
+        inputs_embeds = self.embed(input_ids, visual, visual_index)
         if labels is None:
             hidden_states = self._hidden_states(inputs_embeds, attention_mask)
             return HawkEyeOutput(logits=self.get_output_embeddings()(hidden_states))

@@ -150,8 +150,6 @@ def run_stage(
     collator = Collator(processor, settings.answer_weights, model.config.qformer_text == "instruction_and_question")
     last = get_last_checkpoint(str(directory)) if directory.exists() else None
     if last:
-        # The first windows were shown before the run stopped. The schedule knows them without loading any.
-        data.first = int(last.rsplit("-", 1)[1]) * stage.windows_per_step
         logger.info("stage %s goes on from %s", stage.name, last)
     use_quick_kernels(model, settings)
     trainer = StageTrainer(settings, stage, model, data, collator, stage_arguments(settings, stage, directory, seed))
@@ -181,7 +179,6 @@ def stage_arguments(settings: TrainSettings, stage: StageSettings, directory: Pa
         use_cpu=not torch.accelerator.is_available(),
         gradient_checkpointing=settings.gradient_checkpointing,
         train_sampling_strategy="sequential",  # the schedule is already shuffled
-        ignore_data_skip=True,  # TrainingSet.first does it without loading what was shown
         dataloader_num_workers=settings.num_workers,
         remove_unused_columns=False,
         save_steps=settings.save_steps,

@@ -100,13 +100,14 @@ def test_conversations_of_one_window_share_its_frames(processor: HawkEyeProcesso
         [sample(0, "one", "two"), text_row, sample(255, "three")]
     )
     assert batch["pixel_values"].shape == (2, 2, 3, 32, 32)
-    assert batch["video_index"].tolist() == [0, 0, 0, 1]
+    assert batch["visual_index"].tolist() == [0, 1, 0, 2]
+    assert batch["window_index"].tolist() == [0, 0, 1]
     assert batch["frame_positions"].tolist() == [[1, 4], [1, 4]]
     mean, std = torch.tensor(processor.train_mean), torch.tensor(processor.train_std)
     torch.testing.assert_close(batch["pixel_values"][1, 0, :, 0, 0], (1 - mean) / std)
     assert (batch["input_ids"] == VISUAL_TOKEN).sum(1).tolist() == [24, 24, 0, 24]
     read = processor.qformer_tokenizer.batch_decode(batch["qformer_input_ids"], skip_special_tokens=True)
-    assert len(read) == 2
+    assert read == ["look one.", "look two.", "look three."]
     row = batch["input_ids"][2][batch["attention_mask"][2].bool()]
     assert "<Video> a dog runs </Video>" in processor.tokenizer.decode(row, skip_special_tokens=True)
 

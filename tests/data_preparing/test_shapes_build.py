@@ -26,7 +26,7 @@ from hawkeye.prompts import CHOICE_SENTENCES, GROUNDING_INSTRUCTION, QA_INSTRUCT
 from hawkeye.temporal import Choice
 
 SETTINGS = WorldSettings(seed=1, train_videos=3, test_videos=3)
-TRAIN_FILES = ("grounding", "grounding_open", "choice_caption", "event_caption", "event_list", "qa", "text")
+TRAIN_FILES = ("grounding", "grounding_open", "choice_caption", "event_caption", "event_list", "qa", "letters", "text")
 QA_KINDS = ("order", "count", "end", "first")
 GROUNDING_QUESTION = re.compile(r"During which part of the video does '(.+)' occur\?")
 
@@ -92,6 +92,7 @@ def test_training_files_are_read_as_instruction_files(world: Path) -> None:
         "event_caption": events,
         "event_list": 3 * 3,
         "qa": 3 * 8,
+        "letters": 2 * events,
         "text": 3 * events,
     }
     assert sorted(path.stem for path in (world / "train").iterdir()) == sorted(TRAIN_FILES)
@@ -143,20 +144,26 @@ def test_captions_and_lists_tell_the_events(world: Path) -> None:
 
 def test_a_text_row_holds_its_answer(world: Path) -> None:
     kinds = set()
+    for row in read(world, "train/letters.json"):
+        (item,) = row["QA"]
+        assert item["i"] == GROUNDING_INSTRUCTION
+        (wanted,) = GROUNDING_QUESTION.findall(item["q"])
+        option = item["a"].removeprefix("Best option: ")
+        assert option in item["q"].split("\n")
+        sentence = option[4:]
+        alone = row["text"] == sentence
+        kinds.add(alone)
+        named = row["text"].split(", ")
+        assert alone or next(part for part in named if understand(part) == understand(wanted)).endswith(f" {sentence}")
+    assert kinds == {True, False}
+    kinds = set()
     for row in read(world, "train/text.json"):
         (item,) = row["QA"]
-        wanted = GROUNDING_QUESTION.findall(item["q"])
-        kinds.add((item["i"], "Options:" in item["q"]))
-        if not wanted:
-            assert item["a"].startswith("Best option:(")
-            continue
-        parts = [part for part in row["text"].split(", ") if understand(part) == understand(wanted[0])]
-        (part,) = parts
-        sentence = re.sub(r"^Best option: \(.\) ", "", item["a"])
-        assert part.endswith(sentence[0].lower() + sentence[1:-1])
-        if "Options:" in item["q"]:
-            assert item["a"].removeprefix("Best option: ") in item["q"].split("\n")
-    assert kinds == {(GROUNDING_INSTRUCTION, True), (GROUNDING_INSTRUCTION, False), (QA_INSTRUCTION, True)}
+        assert item["i"] == QA_INSTRUCTION
+        option = item["a"].removeprefix("Best option:")
+        assert option in item["q"].split("\n")
+        kinds.add(row["text"] == option[4:])
+    assert kinds == {True, False}
 
 
 def test_training_questions_have_their_answer_among_four_options(world: Path) -> None:
@@ -287,7 +294,7 @@ def test_a_video_that_cannot_be_finished_leaves_nothing_behind(tmp_path: Path, m
                 folder.mkdir(),
                 (folder / "world.json").write_text('{"settings": {"seed": 7, "train_videos": 3, "test_videos": 3}}'),
             ),
-            r"other settings \(seed is 7 there and 1 here; version is None there and 1 here\)",
+            r"other settings \(seed is 7 there and 1 here; version is None there and 2 here\)",
         ),
     ],
 )

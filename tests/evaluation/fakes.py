@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from hawkeye.data.video import VideoReader, read_window
-from hawkeye.evaluation.answering import Answerer, Glimpse, Question
+from hawkeye.evaluation.answering import Answerer, Glimpse, Question, View
 from hawkeye.prompts import CHOICE_SENTENCES
 from hawkeye.temporal import Choice, Span
 
@@ -58,14 +58,13 @@ class ScriptedAnswerer(Answerer):
 
     def look(
         self,
-        windows: Sequence[tuple[VideoReader, Span | None]],
-        instruction: str,  # noqa: ARG002  # the model's signature
+        views: Sequence[View],
     ) -> list[Glimpse]:
-        self.looks.append([(reader.path.name, window) for reader, window in windows])
+        self.looks.append([(view.reader.path.name, view.window) for view in views])
         glimpses = []
-        for reader, window in windows:
-            _, seconds = read_window(reader, window, self.num_frames)
-            shown = window or Span(0, reader.duration)
+        for view in views:
+            _, seconds = read_window(view.reader, view.window, self.num_frames)
+            shown = view.window or Span(0, view.reader.duration)
             glimpses.append(SeenWindow(torch.zeros(1, 1), seconds, shown))
         return glimpses
 

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from hawkeye.data.video import VideoReader
-from hawkeye.evaluation.answering import Answerer, Question
+from hawkeye.evaluation.answering import Answerer, Question, View
 from hawkeye.models import HawkEye, HawkEyeProcessor
 from hawkeye.prompts import GROUNDING_ANSWER_PREFIX, QA_ANSWER_PREFIX, grounding_prompt, qa_prompt
 from hawkeye.temporal import Choice, Span
@@ -18,6 +18,10 @@ from tests.evaluation.fakes import MemoryReader
 from tests.small_model import make_small_answerer
 
 INSTRUCTION = "the red circle"
+
+
+def views(reader: VideoReader, *windows: Span | None, instruction: str = INSTRUCTION, question: str = "") -> list[View]:
+    return [View(reader, window, instruction, question) for window in windows]
 
 
 @pytest.fixture
@@ -29,8 +33,7 @@ def reader(tmp_path: Path) -> MemoryReader:
 
 def questions(answerer: Answerer, reader: VideoReader) -> list[Question]:
     """Questions of different lengths about different windows."""
-    windows = [None, Span(0, 4), Span(2, 9), Span(3.3, 3.9)]
-    glimpses = answerer.look([(reader, window) for window in windows], INSTRUCTION)
+    glimpses = answerer.look(views(reader, None, Span(0, 4), Span(2, 9), Span(3.3, 3.9)))
     return [
         Question(grounding_prompt("the red circle jumps " * (n + 1), list(Choice), list(glimpse.seconds)), glimpse, 4)
         for n, glimpse in enumerate(glimpses)
@@ -39,39 +42,50 @@ def questions(answerer: Answerer, reader: VideoReader) -> list[Question]:
 
 def test_equal_windows_are_decoded_once(tmp_path: Path, reader: MemoryReader) -> None:
     answerer = make_small_answerer(tmp_path)
-    first = answerer.look([(reader, None), (reader, Span(0, 8)), (reader, None), (reader, Span(0, 8))], INSTRUCTION)
+    first = answerer.look(views(reader, None, Span(0, 8), None, Span(0, 8)))
     assert len(reader.decoded) == 2
     assert first[0] is first[2]
     assert first[1] is first[3]
-    again = answerer.look([(reader, Span(0, 8)), (reader, Span(8, 16))], INSTRUCTION)
+    again = answerer.look(views(reader, Span(0, 8), Span(8, 16)))
     assert len(reader.decoded) == 3
-    assert again[0] is first[1]
+    torch.testing.assert_close(again[0].visual, first[1].visual)
 
 
-def test_another_instruction_is_another_look(tmp_path: Path, reader: MemoryReader) -> None:
+def test_another_instruction_is_another_look_at_the_same_frames(tmp_path: Path, reader: MemoryReader) -> None:
     answerer = make_small_answerer(tmp_path)
-    (one,), (other,) = (answerer.look([(reader, None)], text) for text in ("the red circle", "What happens first"))
+    one, other = answerer.look(views(reader, None) + views(reader, None, instruction="What happens first"))
+    assert not torch.allclose(one.visual, other.visual)
+    assert len(reader.decoded) == 1
+
+
+def test_the_q_former_reads_the_question_where_the_model_expects_it(tmp_path: Path, reader: MemoryReader) -> None:
+    answerer = make_small_answerer(tmp_path)
+    asked = views(reader, None) + views(reader, None, question="What happens first")
+    one, other = answerer.look(asked)
+    assert one is other
+    answerer.model.config.qformer_text_at_evaluation = "instruction_and_question"
+    one, other = answerer.look(asked)
     assert not torch.allclose(one.visual, other.visual)
 
 
 def test_the_oldest_windows_are_forgotten(tmp_path: Path, reader: MemoryReader) -> None:
     answerer = make_small_answerer(tmp_path, cache_size=2, batch_size=2)
-    windows: list[Span | None] = [Span(0, 4), Span(4, 8), Span(8, 12)]
-    answerer.look([(reader, window) for window in windows], INSTRUCTION)
-    answerer.look([(reader, windows[1]), (reader, windows[2])], INSTRUCTION)
+    windows = [Span(0, 4), Span(4, 8), Span(8, 12)]
+    answerer.look(views(reader, *windows))
+    answerer.look(views(reader, *windows[1:]))
     assert len(reader.decoded) == 3
-    answerer.look([(reader, windows[0])], INSTRUCTION)
+    answerer.look(views(reader, windows[0]))
     assert len(reader.decoded) == 4
 
 
 def test_a_file_that_was_written_anew_is_read_anew(tmp_path: Path, reader: MemoryReader) -> None:
     answerer = make_small_answerer(tmp_path)
-    answerer.look([(reader, None)], INSTRUCTION)
+    answerer.look(views(reader, None))
     os.utime(reader.path, (1, 1))
-    answerer.look([(reader, None)], INSTRUCTION)
-    answerer.look([(MemoryReader(reader.path, fps=5.0), None)], INSTRUCTION)
+    answerer.look(views(reader, None))
+    answerer.look(views(MemoryReader(reader.path, fps=5.0), None))
     assert len(reader.decoded) == 2
-    assert len(answerer._cache) == 3
+    assert len(answerer._features) == 3
 
 
 def test_probabilities_are_the_softmax_of_the_letters_logits(tmp_path: Path, reader: MemoryReader) -> None:

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from hawkeye.data.video import VideoReader, open_video
+from hawkeye.data.video import open_video
 from hawkeye.evaluation import grounding
-from hawkeye.evaluation.answering import Answerer, Question
+from hawkeye.evaluation.answering import Answerer, Glimpse, Question, View
 from hawkeye.evaluation.grounding import Grounding, GroundingTurn, Query, ask_once, check_grounding, ground, option_rng
 from hawkeye.models import HawkEye, HawkEyeProcessor
 from hawkeye.prompts import CHOICE_SENTENCES, GROUNDING_INSTRUCTION, grounding_prompt
@@ -174,12 +174,12 @@ class GoldenAnswerer(Answerer):
         self.walk = walk
         self.turn = 0
 
-    def look(self, windows: Sequence[tuple[VideoReader, Span | None]], instruction: str) -> list[Any]:
-        ((_, window),) = windows
+    def look(self, views: Sequence[View]) -> list[Glimpse]:
+        (view,) = views
         bound = self.walk["turns"][self.turn]["bound"]
-        assert window == (Span(*bound) if bound else None)
-        assert instruction == GROUNDING_INSTRUCTION
-        return super().look(windows, instruction)
+        assert view.window == (Span(*bound) if bound else None)
+        assert view.instruction == GROUNDING_INSTRUCTION
+        return super().look(views)
 
     def probabilities(self, questions: Sequence[Question]) -> list[list[float]]:
         turn = self.walk["turns"][self.turn]

@@ -132,7 +132,7 @@ def test_the_seed_decides_the_weights(folder: Path) -> None:
 
 
 def test_a_run_learns_and_leaves_everything_needed(folder: Path) -> None:
-    run = settings(folder, "stages.1.steps=60", "save_steps=60", "stages.1.sources={plain: 1}", "optimizer=muon")
+    run = settings(folder, "stages.1.steps=200", "save_steps=200", "stages.1.sources={plain: 1}", "optimizer=muon")
     model_dir = train(run)
     history = {name: losses for name, _, losses in loss_history(run)}
     assert history["two"][-1] < 0.2 < 1.0 < history["one"][0]
@@ -140,8 +140,8 @@ def test_a_run_learns_and_leaves_everything_needed(folder: Path) -> None:
     assert model.config.num_visual_tokens == processor.num_visual_tokens == 4
     output = folder / "out"
     assert (output / "curve.png").read_bytes().startswith(b"\x89PNG")
-    assert "stage two step 60 of 60 loss" in (output / "train.log").read_text()
-    assert yaml.safe_load((output / "config.yaml").read_text())["stages"][1]["steps"] == 60
+    assert "stage two step 200 of 200 loss" in (output / "train.log").read_text()
+    assert yaml.safe_load((output / "config.yaml").read_text())["stages"][1]["steps"] == 200
     assert list((output / "two").glob("runs/*/events.out.tfevents.*"))
 
 
