@@ -188,23 +188,29 @@ def _window_for(choice: Choice, segment: Span, context: Span, rng: np.random.Gen
     low, high = context.start, context.end
     match choice:
         case Choice.BEGINNING:
-            window_end = rng.uniform(end + length, high)
-            return Span(rng.uniform(max(low, 2 * end - window_end), start), window_end)
+            window_end = _uniform(rng, end + length, high)
+            return Span(_uniform(rng, max(low, 2 * end - window_end), start), window_end)
         case Choice.END:
-            window_start = rng.uniform(low, start - length)
-            return Span(window_start, rng.uniform(end, min(high, 2 * start - window_start)))
+            window_start = _uniform(rng, low, start - length)
+            return Span(window_start, _uniform(rng, end, min(high, 2 * start - window_start)))
         case Choice.MIDDLE:
-            middle = rng.uniform(
-                max(start, 0.5 * low + 0.75 * end - 0.25 * start), min(end, 0.5 * high + 0.75 * start - 0.25 * end)
+            middle = _uniform(
+                rng, max(start, 0.5 * low + 0.75 * end - 0.25 * start), min(end, 0.5 * high + 0.75 * start - 0.25 * end)
             )
-            half = rng.uniform(
-                length / 2 + max(middle - start, end - middle), max(0.0, min(middle - low, high - middle))
+            half = _uniform(
+                rng, length / 2 + max(middle - start, end - middle), max(0.0, min(middle - low, high - middle))
             )
             return Span(middle - half, middle + half)
         case Choice.THROUGHOUT:
             return Span(
-                rng.uniform(max(low, (3 * start - end) / 2), start), rng.uniform(end, min(high, (3 * end - start) / 2))
+                _uniform(rng, max(low, (3 * start - end) / 2), start),
+                _uniform(rng, end, min(high, (3 * end - start) / 2)),
             )
+
+
+def _uniform(rng: np.random.Generator, low: float, high: float) -> float:
+    """A number between bounds that rounding may have exchanged where they are equal."""
+    return float(rng.uniform(min(low, high), high))
 
 
 def sample_path_window(

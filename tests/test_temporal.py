@@ -235,7 +235,6 @@ def test_the_generator_decides_the_window(pair: tuple[Span, Span], seed: int) ->
     assert drawn[0] == drawn[1]
 
 
-@pytest.mark.xfail(raises=ValueError, strict=True, reason="numpy's uniform refuses bounds that cross by rounding")
 def test_room_that_fits_the_segment_to_the_last_bit_gives_a_window() -> None:
     # 28.7 - 21.4 > 21.4 - 14.1 by rounding alone, while 21.4 + (21.4 - 14.1) lies beyond 28.7.
     for seed in range(100):
