@@ -35,6 +35,9 @@ class StageSettings(Settings):
     """One phase of a curriculum: what is shown, for how many optimiser steps, at which learning rate."""
 
     name: str = Field(description="Folder of the stage's checkpoints and name of its curve.")
+    objective: Literal["answers", "words"] = Field(
+        "answers", description="The model learns the answers; or its encoder alone which words of them a window shows."
+    )
     steps: int = Field(gt=0, description="Optimiser steps.")
     windows_per_step: int = Field(gt=0, description="Windows (or text rows) in one step.")
     questions_per_window: int = Field(1, gt=0, description="At most so many questions share one window's frames.")

@@ -115,15 +115,11 @@ class Collator:
         batch = pad(rows, self.processor.tokenizer.pad_token_id or 0)
         if not shown:
             return batch
-        frames = np.stack([sample.frames for sample in shown if sample.frames is not None])
         return (
             batch
+            | shown_frames(shown, self.processor)
             | self.processor.qformer_inputs([text for _, text in looks])
             | {
-                "pixel_values": self.processor.normalize(
-                    torch.from_numpy(frames), self.processor.train_mean, self.processor.train_std
-                ),
-                "frame_positions": torch.from_numpy(np.stack([sample.positions for sample in shown])),
                 "window_index": torch.tensor([window for window, _ in looks]),
                 "visual_index": torch.tensor(visual_index),
             }
@@ -135,6 +131,15 @@ class Collator:
         if sample.text is not None:
             text = text.replace(VISUAL_MARKER, f" {sample.text} ")
         return encode_conversation(text, self.processor, answer_weights(turns, text, self.weights))
+
+
+def shown_frames(samples: Sequence[Sample], processor: HawkEyeProcessor) -> dict[str, Tensor]:
+    """Normalised `pixel_values [V, T, 3, S, S]` and `frame_positions [V, T]` of samples that have frames."""
+    frames = torch.from_numpy(np.stack([sample.frames for sample in samples if sample.frames is not None]))
+    return {
+        "pixel_values": processor.normalize(frames, processor.train_mean, processor.train_std),
+        "frame_positions": torch.from_numpy(np.stack([sample.positions for sample in samples])),
+    }
 
 
 def pad(rows: Sequence[EncodedText], pad_token_id: int) -> dict[str, Tensor]:

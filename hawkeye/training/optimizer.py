@@ -36,7 +36,7 @@ def make_optimizer(model: nn.Module, settings: TrainSettings, learning_rate: flo
 def _embeddings(model: nn.Module) -> set[int]:
     """Parameters of embedding tables, and of an output layer tied to one or not, by identity."""
     tables = {id(module.weight) for module in model.modules() if isinstance(module, nn.Embedding)}
-    tables |= {id(p) for name, p in model.named_parameters() if name.endswith("lm_head.weight")}
+    tables |= {id(p) for name, p in model.named_parameters() if name.endswith("head.weight")}
     return tables
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import torch
 import yaml
+from torch import nn
 from transformers import Trainer, TrainingArguments, set_seed
 from transformers.trainer_utils import get_last_checkpoint
 
@@ -21,6 +22,7 @@ from hawkeye.models.processing import HawkEyeProcessor
 from hawkeye.training.curve import draw_curve
 from hawkeye.training.optimizer import make_optimizer
 from hawkeye.training.start import start_model
+from hawkeye.training.words import WordClassifier, WordCollator, check_word_stage
 
 logger = logging.getLogger(__name__)
 
@@ -41,6 +43,9 @@ def train(settings: TrainSettings) -> Path:
     settings.output_dir.mkdir(parents=True, exist_ok=True)
     log_to(settings.output_dir / "train.log")
     sources = {name: read_source(name, source, settings.data_dir) for name, source in settings.sources.items()}
+    for stage in settings.stages:
+        if stage.objective == "words":
+            check_word_stage(stage, sources)
     set_seed(settings.seed)
     model, processor = start_model(settings, sources)
     cache = FrameCache(
@@ -100,8 +105,8 @@ def describe(model: HawkEye, sources: dict[str, Source]) -> None:
 class StageTrainer(Trainer):
     """transformers' Trainer on a schedule of windows, with the run's optimiser."""
 
-    def __init__(self, settings: TrainSettings, stage: StageSettings, model: HawkEye, data: TrainingSet,
-                 collator: Collator, arguments: TrainingArguments) -> None:  # fmt: skip
+    def __init__(self, settings: TrainSettings, stage: StageSettings, model: nn.Module, data: TrainingSet,
+                 collator: Collator | WordCollator, arguments: TrainingArguments) -> None:  # fmt: skip
         super().__init__(model=model, args=arguments, train_dataset=data, data_collator=collator)
         self.settings = settings
         self.stage = stage
@@ -147,12 +152,18 @@ def run_stage(
         logger.info("stage %s has finished: loading %s", stage.name, finished)
         return HawkEye.from_pretrained(finished)
     data = TrainingSet(sources, stage, cache, num_positions=model.config.num_frames, seed=seed)
-    collator = Collator(processor, settings.answer_weights, model.config.qformer_text == "instruction_and_question")
+    trained: nn.Module = model
+    collator: Collator | WordCollator = Collator(
+        processor, settings.answer_weights, model.config.qformer_text == "instruction_and_question"
+    )
+    if stage.objective == "words":
+        set_seed(seed)  # the same first weights, whether or not a run was stopped before this stage
+        trained, collator = WordClassifier(model), WordCollator(processor)
     last = get_last_checkpoint(str(directory)) if directory.exists() else None
     if last:
         logger.info("stage %s goes on from %s", stage.name, last)
     use_quick_kernels(model, settings)
-    trainer = StageTrainer(settings, stage, model, data, collator, stage_arguments(settings, stage, directory, seed))
+    trainer = StageTrainer(settings, stage, trained, data, collator, stage_arguments(settings, stage, directory, seed))
     trainer.train(resume_from_checkpoint=last)
     model.save_pretrained(finished)
     return model
@@ -177,7 +188,7 @@ def stage_arguments(settings: TrainSettings, stage: StageSettings, directory: Pa
         max_grad_norm=settings.max_grad_norm,
         bf16=settings.precision == "bfloat16",
         use_cpu=not torch.accelerator.is_available(),
-        gradient_checkpointing=settings.gradient_checkpointing,
+        gradient_checkpointing=settings.gradient_checkpointing and stage.objective == "answers",
         train_sampling_strategy="sequential",  # the schedule is already shuffled
         dataloader_num_workers=settings.num_workers,
         remove_unused_columns=False,

@@ -124,6 +124,22 @@ def test_a_run_that_was_stopped_ends_in_the_same_weights(optimizer: str, folder:
     assert_equal_weights(whole, resumed)
 
 
+def test_a_run_that_was_stopped_while_its_encoder_learned_words_ends_in_the_same_weights(folder: Path) -> None:
+    changes = ("stages.0.objective=words", "stages.0.sources={plain: 1}", "save_steps=2")
+    whole = train(settings(folder, *changes))
+    stopped = folder / "stopped"
+    shutil.copytree(folder / "out" / "one" / "checkpoint-4", stopped / "one" / "checkpoint-4")
+    assert_equal_weights(whole, train(settings(folder, *changes, f"output_dir={stopped}")))
+    other = weights(train(settings(folder, f"output_dir={folder / 'other'}")))
+    assert not torch.equal(weights(whole)["projector.weight"], other["projector.weight"])
+
+
+def test_an_encoder_cannot_learn_words_of_text_rows(folder: Path) -> None:
+    with pytest.raises(ConfigError, match=r"stage 'one': objective 'words' needs videos, but source 'text' has none"):
+        train(settings(folder, "stages.0.objective=words"))
+    assert not (folder / "out" / "one").exists()
+
+
 def test_the_seed_decides_the_weights(folder: Path) -> None:
     first, again = (train(settings(folder, f"output_dir={folder / name}")) for name in ("a", "b"))
     assert_equal_weights(first, again)

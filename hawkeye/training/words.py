@@ -1,0 +1,68 @@
+"""Pretraining of the video encoder alone: which words of the answers do its frames show?
+
+The full model starts from an encoder that has seen millions of videos. One that starts from random weights learns what
+things look like ten times faster this way than through the language model (classification with the words of captions
+as classes: Huang et al., "Classification Done Right for Vision-Language Pre-Training", 2024).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from hawkeye.config import ConfigError, StageSettings
+from hawkeye.data.collate import shown_frames
+from hawkeye.data.sources import Sample, Source
+from hawkeye.models.hawkeye import HawkEye
+from hawkeye.models.processing import HawkEyeProcessor
+
+
+class WordClassifier(nn.Module):
+    """A model's video encoder under a linear layer over the vocabulary, which is thrown away afterwards."""
+
+    def __init__(self, model: HawkEye) -> None:
+        super().__init__()
+        self.vision_encoder = model.vision_encoder
+        self.vision_layernorm = model.vision_layernorm
+        self.head = nn.Linear(model.config.vision_config.hidden_size, model.config.text_config.vocab_size)
+
+    def forward(self, pixel_values: Tensor, frame_positions: Tensor, words: Tensor) -> dict[str, Tensor]:
+        """The loss: cross-entropy between the words of each window and the guess from its mean feature.
+
+        Args:
+            pixel_values: `[V, T, 3, H, W]`.
+            frame_positions: `[V, T]`, see `UMTVideoEncoder.forward`.
+            words: `[V, vocabulary]`, 1 for the words of the window's answers and 0 for all others.
+        """
+        features = self.vision_layernorm(self.vision_encoder(pixel_values, frame_positions))  # [V, T * P, C]
+        guessed = self.head(features.mean(1)).float().log_softmax(-1)
+        return {"loss": -(guessed * words / words.sum(-1, keepdim=True)).sum(-1).mean()}
+
+
+@dataclass(frozen=True)
+class WordCollator:
+    """Makes `WordClassifier`'s batch of samples that show frames."""
+
+    processor: HawkEyeProcessor
+
+    def __call__(self, samples: Sequence[Sample]) -> dict[str, Tensor]:
+        tokenizer = self.processor.tokenizer
+        words = torch.zeros(len(samples), len(tokenizer))
+        for row, sample in enumerate(samples):
+            answers = [turn.answer for turns in sample.conversations for turn in turns]
+            words[row, tokenizer(" ".join(answers), add_special_tokens=False).input_ids] = 1
+        return shown_frames(samples, self.processor) | {"words": words}
+
+
+def check_word_stage(stage: StageSettings, sources: dict[str, Source]) -> None:
+    """Refuses a stage that pretrains the encoder on rows without frames.
+
+    Raises:
+        ConfigError: naming the source.
+    """
+    for name in stage.sources:
+        if name in sources and sources[name].videos is None:
+            raise ConfigError(f"stage {stage.name!r}: objective 'words' needs videos, but source {name!r} has none")

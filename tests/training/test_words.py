@@ -1,0 +1,64 @@
+"""Pretraining the encoder: which words of the answers a window's frames show."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from hawkeye.config import ConfigError, StageSettings
+from hawkeye.data.sources import Sample, Source
+from hawkeye.prompts import Turn
+from hawkeye.training.words import WordClassifier, WordCollator, check_word_stage
+from tests.small_model import make_small_model
+
+
+def sample(brightness: int, *answers: str) -> Sample:
+    frames = np.full((1, 16, 16, 3), brightness, dtype=np.uint8)
+    conversations = tuple((Turn("What?", answer),) for answer in answers)
+    return Sample(frames, np.zeros(1), np.array([3]), None, conversations, "row")
+
+
+def test_words_are_those_of_all_answers_whatever_their_order(tmp_path: Path) -> None:
+    _, processor = make_small_model(tmp_path)
+    batch = WordCollator(processor)([sample(0, "red circle", "circle jumps"), sample(255, "blue")])
+    assert batch["pixel_values"].shape == (2, 1, 3, 16, 16)
+    assert batch["frame_positions"].tolist() == [[3], [3]]
+    names = [
+        {processor.tokenizer.convert_ids_to_tokens(int(token)) for token in row.nonzero()} for row in batch["words"]
+    ]
+    assert names == [{"red", "circle", "jumps"}, {"blue"}]
+
+
+def test_the_loss_is_the_mean_cross_entropy_of_a_windows_words(tmp_path: Path) -> None:
+    model, processor = make_small_model(tmp_path)
+    classifier = WordClassifier(model)
+    batch = WordCollator(processor)([sample(0, "red circle")])
+    features = model.encode_frames(batch["pixel_values"], batch["frame_positions"]).mean(1)
+    logits = classifier.head(features)
+    red, circle = processor.tokenizer.convert_tokens_to_ids(["red", "circle"])
+    expected = -torch.log_softmax(logits, -1)[0, [red, circle]].mean()
+    torch.testing.assert_close(classifier(**batch)["loss"], expected)
+
+
+def test_the_encoder_itself_learns(tmp_path: Path) -> None:
+    model, processor = make_small_model(tmp_path)
+    classifier = WordClassifier(model)
+    batch = WordCollator(processor)([sample(0, "red circle"), sample(255, "blue square")])
+    before = classifier(**batch)["loss"].item()
+    optimizer = torch.optim.SGD(model.vision_encoder.parameters(), lr=0.05)
+    for _ in range(20):
+        optimizer.zero_grad()
+        classifier(**batch)["loss"].backward()
+        optimizer.step()
+    assert classifier(**batch)["loss"].item() < before - 0.1
+
+
+def test_rows_without_videos_are_refused(tmp_path: Path) -> None:
+    stage = StageSettings(
+        name="one", objective="words", steps=1, windows_per_step=1, learning_rate=1.0, sources={"text": 1.0}
+    )
+    with pytest.raises(ConfigError, match="stage 'one': objective 'words' needs videos, but source 'text' has none"):
+        check_word_stage(stage, {"text": Source("text", [], None, "crop")})
