@@ -56,7 +56,7 @@ def test_the_encoder_itself_learns(tmp_path: Path) -> None:
     assert classifier(**batch)["loss"].item() < before - 0.1
 
 
-def test_rows_without_videos_are_refused(tmp_path: Path) -> None:
+def test_rows_without_videos_are_refused() -> None:
     stage = StageSettings(
         name="one", objective="words", steps=1, windows_per_step=1, learning_rate=1.0, sources={"text": 1.0}
     )
