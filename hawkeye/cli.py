@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from hawkeye.evaluation.grounding import Grounding
 
 
+DTYPES = ("float32", "float16", "bfloat16")
+
+
 def parser() -> argparse.ArgumentParser:
     """The command line's grammar."""
     top = argparse.ArgumentParser(prog="hawkeye", description="Find when something happens in a video.")
@@ -37,6 +40,26 @@ def parser() -> argparse.ArgumentParser:
         command = commands.add_parser(name, help=f"{what}, as a YAML configuration says")
         command.add_argument("config", type=Path, metavar="CONFIG")
         command.add_argument("overrides", nargs="*", metavar="key=value", help="changes to the configuration")
+
+    convert = commands.add_parser(
+        "convert", help="put published weights together, or write them in the original's form"
+    )
+    convert.add_argument(
+        "inputs", nargs="+", type=Path, metavar="INPUT", help="a .pth file, or a directory of a model, in any order"
+    )
+    convert.add_argument("--output", type=Path, required=True, help="a directory to make, or a .pth file")
+    convert.add_argument(
+        "--config",
+        type=Path,
+        default=Path("configs/model/hawkeye_7b.yaml"),
+        help="sizes, where no INPUT is a HawkEye directory (default: %(default)s)",
+    )
+    convert.add_argument("--tokenizer", metavar="DIR", help="the language model's (default: in its directory)")
+    convert.add_argument("--qformer-tokenizer", metavar="DIR", help="the Q-Former's (default: bert-base-uncased)")
+    convert.add_argument("--merge-lora", action="store_true", help="add the adapters to the weights they adapt")
+    convert.add_argument("--dtype", choices=DTYPES, help="of the written weights (default: as they are)")
+    convert.add_argument("--ignore", nargs="+", default=[], metavar="REGEX", help="entries to leave out")
+    convert.add_argument("--seed", type=int, default=0, help="decides weights that no file holds (default: 0)")
     return top
 
 
@@ -54,7 +77,7 @@ def _positive(text: str) -> int:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command; returns its exit status: 0, or 2 after an error of the user's, told in one line."""
     options = parser().parse_args(arguments)
-    run = {"ground": _ground, "ask": _ask, "evaluate": _evaluate, "train": _train}[options.command]
+    run = {"ground": _ground, "ask": _ask, "evaluate": _evaluate, "train": _train, "convert": _convert}[options.command]
     try:
         run(options)
     except (ValueError, OSError) as error:  # VideoError, AnnotationError and ConfigError among them
@@ -156,3 +179,24 @@ def _train(options: argparse.Namespace) -> None:
     from hawkeye.training.run import train
 
     print(f"model: {train(settings)}")
+
+
+def _convert(options: argparse.Namespace) -> None:
+    import torch
+    from rich.console import Console
+
+    from hawkeye.models.convert import convert, report
+
+    assembly = convert(
+        options.inputs,
+        options.output,
+        model=options.config,
+        tokenizer=options.tokenizer,
+        qformer_tokenizer=options.qformer_tokenizer,
+        merge_lora=options.merge_lora,
+        dtype=getattr(torch, options.dtype) if options.dtype else None,
+        ignore=options.ignore,
+        seed=options.seed,
+    )
+    Console().print(report(assembly))
+    print(f"written: {options.output}")

@@ -21,6 +21,18 @@ class Settings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=(), allow_inf_nan=False)
 
 
+class ModelSettings(Settings):
+    """Sizes of a model, and what it reads (`configs/model/*.yaml`)."""
+
+    config: dict[str, Any] = Field(description="Fields of HawkEyeConfig.")
+    image_size: int = Field(224, gt=0, description="Side of the square frames that the encoder sees, in pixels.")
+    tokenizer: Literal["words", "pretrained"] = Field(
+        "words", description="A word-level vocabulary made from the sources; or those that come with published weights."
+    )
+    train_statistics: Literal["clip", "imagenet"] = Field("clip", description="Frames are normalised so in training.")
+    eval_statistics: Literal["clip", "imagenet"] = Field("clip", description="The same in evaluation.")
+
+
 class SourceSettings(Settings):
     """One HawkEye-IT instruction file and the videos it speaks of; paths start from the run's `data_dir`."""
 

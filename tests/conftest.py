@@ -49,10 +49,10 @@ def formula(name: str, shape: list[int], seed: int) -> torch.Tensor:
     return x / float(np.sqrt(np.prod(shape[1:])))
 
 
-def golden_config(golden: dict[str, Any], **changes: Any) -> HawkEyeConfig:
-    """The golden model's configuration; dropout stays at the original's 0.1."""
+def golden_sizes(golden: dict[str, Any]) -> dict[str, Any]:
+    """Fields of the golden model's configuration; dropout stays at the original's 0.1."""
     sizes = golden["model"]
-    settings = {
+    return {
         "vision_config": {
             "hidden_size": sizes["vision_embed_dim"],
             "intermediate_size": 4 * sizes["vision_embed_dim"],
@@ -89,7 +89,11 @@ def golden_config(golden: dict[str, Any], **changes: Any) -> HawkEyeConfig:
             "target_modules": ["q_proj", "v_proj"],
         },
     }
-    return HawkEyeConfig(**(settings | changes))
+
+
+def golden_config(golden: dict[str, Any], **changes: Any) -> HawkEyeConfig:
+    """The golden model's configuration."""
+    return HawkEyeConfig(**(golden_sizes(golden) | changes))
 
 
 @pytest.fixture(scope="session")

@@ -5,7 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
+import torch
 from torch import Tensor
+
+from hawkeye.models.configuration import HawkEyeConfig
 
 LORA_KEY = re.compile(r"(?P<path>.+)\.lora_[AB]\.default\.weight")
 
@@ -13,7 +16,18 @@ DROPPED = (
     re.compile(r"qformer\.bert\.embeddings\.position_ids"),
     re.compile(r".+\.rotary_emb\.inv_freq"),
 )
-"""Original entries that hold no weight: the model computes them."""
+"""Original entries that hold no weight: the model computes them (`computed_entries`)."""
+
+UNUSED = (
+    (re.compile(r"qformer\.cls\..+"), "word prediction of stage 1"),
+    (re.compile(r"(?:vision_proj|text_proj|itm_head)\.(?:weight|bias)|temp"), "contrast and matching heads of stage 1"),
+    (re.compile(r"vision_encoder\.encoder\.pos_embed"), "the model computes it"),
+    (
+        re.compile(r"vision_encoder\.encoder\.(?:norm|fc_norm|head|clip_\w+)\..+"),
+        "the encoder's end, which is not used",
+    ),
+)
+"""Entries that earlier stages' checkpoints may hold and that HawkEye does not use, and why."""
 
 PATCH_EMBEDDING = "vision_encoder.patch_embedding.weight"
 """Ours is `[C, 3 * patch * patch]`, the original's a Conv3d kernel `[C, 3, 1, patch, patch]`."""
@@ -73,6 +87,19 @@ def to_original(state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]:
         weights[PATCH_EMBEDDING] = kernel.reshape(len(kernel), 3, 1, patch, patch)
     llama = _llama_prefix(weights)
     return _rename(weights, [(ours, original.replace("{llama}", llama)) for original, ours in RULES], "language_model")
+
+
+def computed_entries(config: HawkEyeConfig) -> dict[str, Tensor]:
+    """What `from_original` drops of a whole checkpoint, under the original's names: the original insists on it."""
+    text = config.text_config
+    positions = torch.arange(config.qformer_config.max_position_embeddings)[None]
+    head_dim = text.hidden_size // text.num_attention_heads
+    inv_freq = 1.0 / text.rope_parameters["rope_theta"] ** (torch.arange(0, head_dim, 2).float() / head_dim)
+    prefix = "llama_model" if config.lora is None else "llama_model.base_model.model"
+    return {"qformer.bert.embeddings.position_ids": positions} | {
+        f"{prefix}.model.layers.{layer}.self_attn.rotary_emb.inv_freq": inv_freq
+        for layer in range(text.num_hidden_layers)
+    }
 
 
 def _llama_prefix(keys: Mapping[str, Tensor]) -> str:

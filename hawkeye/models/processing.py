@@ -9,11 +9,32 @@ import torch
 from PIL import Image
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase, ProcessorMixin
-from transformers.image_utils import OPENAI_CLIP_MEAN, OPENAI_CLIP_STD
+from transformers.image_utils import (
+    IMAGENET_DEFAULT_MEAN,
+    IMAGENET_DEFAULT_STD,
+    OPENAI_CLIP_MEAN,
+    OPENAI_CLIP_STD,
+)
 
+from hawkeye.config import ModelSettings
 from hawkeye.prompts import VISUAL_MARKER
 
 Offsets = tuple[int, int]
+
+STATISTICS = {
+    "clip": (OPENAI_CLIP_MEAN, OPENAI_CLIP_STD),
+    "imagenet": (IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD),
+}
+"""Mean and standard deviation of the channels R, G, B, by the names that configurations use."""
+
+
+def normalisation(settings: ModelSettings) -> dict[str, Sequence[float]]:
+    """The arguments of `HawkEyeProcessor` that say how frames are normalised."""
+    (train_mean, train_std), (eval_mean, eval_std) = (
+        STATISTICS[settings.train_statistics],
+        STATISTICS[settings.eval_statistics],
+    )
+    return {"train_mean": train_mean, "train_std": train_std, "eval_mean": eval_mean, "eval_std": eval_std}
 
 
 class HawkEyeProcessor(ProcessorMixin):

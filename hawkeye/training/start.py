@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
-from pydantic import Field
 from transformers import PreTrainedTokenizerBase
 
-from hawkeye.config import ConfigError, Settings, TrainSettings, load_settings
+from hawkeye.config import ConfigError, ModelSettings, TrainSettings, load_settings
 from hawkeye.data.sources import Source
 from hawkeye.models.configuration import HawkEyeConfig
 from hawkeye.models.hawkeye import HawkEye
-from hawkeye.models.processing import HawkEyeProcessor
+from hawkeye.models.processing import HawkEyeProcessor, normalisation
 from hawkeye.models.word_tokenizer import build_word_tokenizer
 from hawkeye.prompts import (
     ASSISTANT,
@@ -29,15 +28,6 @@ from hawkeye.prompts import (
     STOP,
     frames_message,
 )
-
-
-class ModelSettings(Settings):
-    """Sizes of a model with random weights (`configs/model/*.yaml`)."""
-
-    config: dict[str, Any] = Field(description="Fields of HawkEyeConfig.")
-    image_size: int = Field(224, gt=0, description="Side of the square frames that the encoder sees, in pixels.")
-    tokenizer: Literal["words"] = Field("words", description="A word-level vocabulary made from the sources.")
-
 
 FIXED_PHRASES = (
     *CHOICE_SENTENCES.values(),
@@ -80,6 +70,10 @@ def start_model(settings: TrainSettings, sources: dict[str, Source]) -> tuple[Ha
 def new_model(path: Path, texts: Iterable[str]) -> tuple[HawkEye, HawkEyeProcessor]:
     """A model with random weights (torch's seed decides them), its vocabulary made from `texts`."""
     sizes = load_settings(path, ModelSettings)
+    if sizes.tokenizer != "words":
+        raise ConfigError(
+            f"{path}: this model starts from published weights: make a directory of it with hawkeye convert"
+        )
     tokenizer = build_word_tokenizer(texts, FIXED_PHRASES)
     config = HawkEyeConfig(**with_vocabulary(sizes.config, tokenizer))
     model = HawkEye(config)
@@ -89,6 +83,7 @@ def new_model(path: Path, texts: Iterable[str]) -> tuple[HawkEye, HawkEyeProcess
         image_size=sizes.image_size,
         num_visual_tokens=config.num_query_tokens + config.num_extra_query_tokens,
         visual_token_id=config.visual_token_id,
+        **normalisation(sizes),
     )
     return model, processor
 
