@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from hawkeye.evaluation.grounding import Grounding
+    from hawkeye.pipeline import Pipeline
 
 
 DTYPES = ("float32", "float16", "bfloat16")
@@ -65,6 +66,9 @@ def parser() -> argparse.ArgumentParser:
 
 def _model_arguments(command: argparse.ArgumentParser) -> None:
     command.add_argument("--model", default="tiny", help="a shipped model or a model directory (default: tiny)")
+    command.add_argument("--device", help="where to run (default: the accelerator if there is one, else the CPU)")
+    command.add_argument("--dtype", choices=(*DTYPES, "auto"), default="float32", help="of the weights")
+    command.add_argument("--quantization", choices=("8bit", "4bit"), help="of the language model's weights")
     command.add_argument("--fps", type=float, help="frames per second of a folder of frames")
 
 
@@ -99,15 +103,19 @@ def _check_input(options: argparse.Namespace, texts: Sequence[str]) -> None:
     open_video(options.video, fps=options.fps).close()
 
 
+def _load(options: argparse.Namespace) -> Pipeline:
+    from hawkeye.pipeline import load_model
+
+    return load_model(options.model, device=options.device, dtype=options.dtype, quantization=options.quantization)
+
+
 def _ground(options: argparse.Namespace) -> None:
     _check_input(options, options.queries)
     if options.plot:
         from hawkeye.plotting import check_picture
 
         check_picture(options.plot)
-    from hawkeye.pipeline import load_model
-
-    found = load_model(options.model).ground(
+    found = _load(options).ground(
         options.video, options.queries, max_turns=options.max_turns, seed=options.seed, fps=options.fps
     )
     for grounding in found:
@@ -150,9 +158,7 @@ def as_text(grounding: Grounding) -> str:
 
 def _ask(options: argparse.Namespace) -> None:
     _check_input(options, [options.question])
-    from hawkeye.pipeline import load_model
-
-    answer = load_model(options.model).ask(options.video, options.question, options.options, fps=options.fps)
+    answer = _load(options).ask(options.video, options.question, options.options, fps=options.fps)
     print(answer.text)
     for option, probability in (answer.probabilities or {}).items():
         print(f"  {probability:.2f}  {option}")

@@ -23,10 +23,12 @@ from hawkeye.evaluation.answering import LONGEST_TIME, Answerer, Question, View
 from hawkeye.evaluation.grounding import Grounding, Query, check_grounding, ground
 from hawkeye.models.hawkeye import HawkEye
 from hawkeye.models.processing import HawkEyeProcessor
+from hawkeye.models.quantization import quantization_config
 from hawkeye.prompts import QA_INSTRUCTION, STOP, open_prompt
 from hawkeye.temporal import MAX_TURNS, Span
 
-PRECISIONS = ("float32", "bfloat16", "auto")
+DTYPES = ("float32", "float16", "bfloat16", "auto")
+QUANTIZATIONS = ("8bit", "4bit")
 
 
 @dataclass(frozen=True)
@@ -202,36 +204,55 @@ def load_model(
     name: str | Path = "tiny",
     *,
     device: str | torch.device | None = None,
-    precision: str = "float32",
+    dtype: str = "float32",
+    device_map: str | dict[str, str | int] | None = None,
+    quantization: str | None = None,
     batch_size: int = 16,
 ) -> Pipeline:
     """Loads a model that ships with the package, or one saved in a directory.
 
     Args:
-        name: "tiny", or a directory that `save_pretrained` wrote.
+        name: "tiny", or a directory that `save_pretrained` or `hawkeye convert` wrote.
         device: where to run; by default the accelerator if there is one, else the CPU.
-        precision: "float32" or "bfloat16"; "auto" is bfloat16 on an accelerator and float32 elsewhere.
+        dtype: of the weights: "float32", "float16" or "bfloat16"; "auto" is bfloat16 on an accelerator and float32
+            elsewhere.
+        device_map: "auto" spreads a model that is too large for one device over all of them (accelerate); or a map of
+            its own, from modules to devices. In place of `device`.
+        quantization: "8bit" or "4bit" weights of the language model (bitsandbytes).
         batch_size: windows, or prompts, that go through the model together.
 
     Raises:
-        ConfigError: if there is no such model or precision (it names the nearest), or the directory does not hold a
-            model that can be loaded.
+        ConfigError: if there is no such model, type or quantisation (it names the nearest), or the directory does not
+            hold a model that can be loaded.
     """
-    if precision not in PRECISIONS:
-        raise ConfigError(f"precision {precision!r}{nearest(precision, PRECISIONS)}")
+    if dtype not in DTYPES:
+        raise ConfigError(f"dtype {dtype!r}{nearest(dtype, DTYPES)}")
+    if quantization not in (None, *QUANTIZATIONS):
+        raise ConfigError(f"quantization {quantization!r}{nearest(str(quantization), QUANTIZATIONS)}")
+    if device is not None and device_map is not None:
+        raise ConfigError(
+            f"device {str(device)!r} and device_map {device_map!r} are given: one of them places the model"
+        )
     directory = shipped_models().get(str(name), Path(name))
     if not (directory / "config.json").is_file():
         hint = nearest(str(name), list(shipped_models()))
         raise ConfigError(f"model {str(name)!r}: no such model, and no directory that holds one{hint}")
     place = torch.device(device) if device is not None else _default_device()
-    is_half = precision == "bfloat16" or (precision == "auto" and place.type != "cpu")
+    if dtype == "auto":
+        dtype = "float32" if place.type == "cpu" else "bfloat16"
+    options: dict[str, Any] = {"dtype": getattr(torch, dtype)}
+    if quantization is not None:
+        options["quantization_config"] = quantization_config(quantization, options["dtype"])
+    if quantization is not None or device_map is not None:
+        options["device_map"] = device_map or {"": place}  # the library places such models as it loads them
     try:
         with _progress_of_large_models(directory):
-            model = HawkEye.from_pretrained(directory, dtype=torch.bfloat16 if is_half else torch.float32)
+            model = HawkEye.from_pretrained(directory, **options)
         processor = HawkEyeProcessor.from_pretrained(directory)
     except (SafetensorError, StrictDataclassError, ValueError, OSError) as error:
         raise ConfigError(f"model {directory}: cannot be loaded ({' '.join(str(error).split())})") from None
-    model.to(place)  # type: ignore[arg-type]  # the library's wrapper hides its self
+    if "device_map" not in options:
+        model.to(place)  # type: ignore[arg-type]  # the library's wrapper hides its self
     return Pipeline(Answerer(model, processor, batch_size=batch_size))
 
 

@@ -144,19 +144,28 @@ def test_videos_longer_than_the_model_knows_are_told(
 
 
 def test_half_precision_finds_about_the_same(model_dir: Path, video: Path) -> None:
-    exact, half = load_model(model_dir), load_model(model_dir, precision="bfloat16")
+    exact, half = load_model(model_dir), load_model(model_dir, dtype="bfloat16")
     assert half.model.dtype is torch.bfloat16
-    assert load_model(model_dir, precision="auto", device="cpu").model.dtype is torch.float32
+    assert load_model(model_dir, dtype="auto", device="cpu").model.dtype is torch.float32
     ours, theirs = (each.ground(video, "the red circle jumps", max_turns=1).turns[0] for each in (half, exact))
     assert list(ours.probabilities.values()) == pytest.approx(list(theirs.probabilities.values()), abs=0.05)
+
+
+def test_a_device_map_places_the_same_model(model_dir: Path, video: Path) -> None:
+    ours, theirs = (load_model(model_dir, **options) for options in ({"device_map": "auto"}, {"device": "cpu"}))
+    assert ours.ground(video, "the red circle jumps") == theirs.ground(video, "the red circle jumps")
+    with pytest.raises(ConfigError, match="one of them places the model"):
+        load_model(model_dir, device="cpu", device_map="auto")
+    with pytest.raises(ConfigError, match="quantization '4bits'; did you mean '4bit'"):
+        load_model(model_dir, quantization="4bits")
 
 
 def test_models_that_do_not_exist_are_named_with_the_nearest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("hawkeye.pipeline.shipped_models", lambda: {"tiny": tmp_path})
     with pytest.raises(ConfigError, match=r"model 'tinny': no such model, and no directory .*; did you mean 'tiny'\?"):
         load_model("tinny")
-    with pytest.raises(ConfigError, match="precision 'float16'; did you mean 'bfloat16'"):
-        load_model(tmp_path, precision="float16")
+    with pytest.raises(ConfigError, match="dtype 'float61'; did you mean 'float16'"):
+        load_model(tmp_path, dtype="float61")
     with pytest.raises(ConfigError, match="no such model"):
         load_model(tmp_path)
 

@@ -66,7 +66,12 @@ def evaluate(settings: EvaluationSettings, answerer: Answerer | None = None) -> 
     if answerer is None:
         from hawkeye.pipeline import load_model
 
-        answerer = load_model(settings.model, precision=settings.precision, batch_size=settings.batch_size).answerer
+        answerer = load_model(
+            settings.model,
+            dtype=settings.dtype,
+            quantization=settings.quantization,
+            batch_size=settings.batch_size,
+        ).answerer
     _check_prompts(answerer, queries, tasks)
     settings.output_dir.mkdir(parents=True, exist_ok=True)
 

@@ -25,7 +25,8 @@ class EvaluationSettings(Settings):
     limit: int | None = Field(None, gt=0, description="The first so many examples of each file; all by default.")
     seed: int = Field(0, ge=0, description="With an example's id, decides the order of its options.")
     batch_size: int = Field(16, gt=0, description="Windows, or prompts, that go through the model together.")
-    precision: Literal["float32", "bfloat16", "auto"] = Field(
+    dtype: Literal["float32", "float16", "bfloat16", "auto"] = Field(
         "float32", description="Type of the weights; auto is bfloat16 on an accelerator."
     )
+    quantization: Literal["8bit", "4bit"] | None = Field(None, description="Of the language model's weights.")
     allow_missing_videos: bool = Field(False, description="Count examples of missing videos as wrong, and go on.")

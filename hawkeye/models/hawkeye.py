@@ -92,7 +92,8 @@ class HawkEye(PreTrainedModel):
     def _freeze_under_adapters(self) -> None:
         if self.config.lora is not None:
             for name, weight in self.language_model.named_parameters():
-                weight.requires_grad_(".lora_" in name)
+                if weight.is_floating_point():  # quantised weights are whole numbers, frozen as they are
+                    weight.requires_grad_(".lora_" in name)
 
     def get_input_embeddings(self) -> nn.Module:
         """The language model's word embeddings."""
@@ -160,7 +161,7 @@ class HawkEye(PreTrainedModel):
             return embeds
         index = torch.arange(len(input_ids), device=input_ids.device) if visual_index is None else visual_index
         shown = visual[index[counts > 0]]  # [rows with placeholders, Q, C]
-        return embeds.masked_scatter(is_visual[..., None], shown.to(embeds.dtype))
+        return embeds.masked_scatter(is_visual[..., None], shown.to(embeds.device, embeds.dtype))
 
     def _hidden_states(self, inputs_embeds: Tensor, attention_mask: Tensor) -> Tensor:
         """The language model's last hidden states `[B, L, C]`; those of the padding mean nothing."""

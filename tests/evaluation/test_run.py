@@ -241,7 +241,7 @@ def test_an_evaluation_of_nothing_is_refused(folder: Path) -> None:
         ("batchsize=3", "unknown field 'batchsize'; did you mean 'batch_size'"),
         ("max_turns=0", "'max_turns' is 0"),
         ("limit=0", "'limit' is 0"),
-        ("precision=half", "'precision' is 'half'"),
+        ("dtype=half", "'dtype' is 'half'"),
         ("grounding=rows.json", "'grounding' is 'rows.json'"),
         ("seed=-1", "'seed' is -1"),
     ],
