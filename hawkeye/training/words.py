@@ -1,4 +1,4 @@
-"""Pretraining of the video encoder alone: which words of the answers do its frames show?
+"""Pretraining of the video encoder alone: which words of the answers do its frames show, and which frames are they?
 
 The full model starts from an encoder that has seen millions of videos. One that starts from random weights learns what
 things look like ten times faster this way than through the language model (classification with the words of captions
@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from hawkeye.config import ConfigError, StageSettings
 from hawkeye.data.collate import shown_frames
@@ -21,16 +22,22 @@ from hawkeye.models.processing import HawkEyeProcessor
 
 
 class WordClassifier(nn.Module):
-    """A model's video encoder under a linear layer over the vocabulary, which is thrown away afterwards."""
+    """A model's video encoder under two linear layers, which are thrown away afterwards.
+
+    One guesses the window's words, the other from each patch alone the place of its frame among the model's frames.
+    Words alone would teach the encoder to forget when it saw something: its position embeddings are small.
+    """
 
     def __init__(self, model: HawkEye) -> None:
         super().__init__()
         self.vision_encoder = model.vision_encoder
         self.vision_layernorm = model.vision_layernorm
-        self.head = nn.Linear(model.config.vision_config.hidden_size, model.config.text_config.vocab_size)
+        width = model.config.vision_config.hidden_size
+        self.word_head = nn.Linear(width, model.config.text_config.vocab_size)
+        self.place_head = nn.Linear(width, model.config.num_frames)
 
     def forward(self, pixel_values: Tensor, frame_positions: Tensor, words: Tensor) -> dict[str, Tensor]:
-        """The loss: cross-entropy between the words of each window and the guess from its mean feature.
+        """The loss: cross-entropy of the words, guessed from a window's mean feature, and of the places.
 
         Args:
             pixel_values: `[V, T, 3, H, W]`.
@@ -38,8 +45,12 @@ class WordClassifier(nn.Module):
             words: `[V, vocabulary]`, 1 for the words of the window's answers and 0 for all others.
         """
         features = self.vision_layernorm(self.vision_encoder(pixel_values, frame_positions))  # [V, T * P, C]
-        guessed = self.head(features.mean(1)).float().log_softmax(-1)
-        return {"loss": -(guessed * words / words.sum(-1, keepdim=True)).sum(-1).mean()}
+        guessed = self.word_head(features.mean(1)).float().log_softmax(-1)
+        of_words = -(guessed * words / words.sum(-1, keepdim=True)).sum(-1).mean()
+        patches = features.shape[1] // frame_positions.shape[1]
+        places = self.place_head(features).float().flatten(0, 1)  # [V * T * P, num_frames]
+        of_places = F.cross_entropy(places, frame_positions.repeat_interleave(patches, dim=1).flatten())
+        return {"loss": of_words + of_places}
 
 
 @dataclass(frozen=True)

@@ -32,15 +32,30 @@ def test_words_are_those_of_all_answers_whatever_their_order(tmp_path: Path) -> 
     assert names == [{"red", "circle", "jumps"}, {"blue"}]
 
 
-def test_the_loss_is_the_mean_cross_entropy_of_a_windows_words(tmp_path: Path) -> None:
+def test_the_loss_is_that_of_the_words_and_of_each_patchs_place(tmp_path: Path) -> None:
     model, processor = make_small_model(tmp_path)
     classifier = WordClassifier(model)
     batch = WordCollator(processor)([sample(0, "red circle")])
-    features = model.encode_frames(batch["pixel_values"], batch["frame_positions"]).mean(1)
-    logits = classifier.head(features)
+    features = model.encode_frames(batch["pixel_values"], batch["frame_positions"])[0]  # [P, C]
     red, circle = processor.tokenizer.convert_tokens_to_ids(["red", "circle"])
-    expected = -torch.log_softmax(logits, -1)[0, [red, circle]].mean()
-    torch.testing.assert_close(classifier(**batch)["loss"], expected)
+    words = -torch.log_softmax(classifier.word_head(features.mean(0)), -1)[[red, circle]].mean()
+    places = -torch.log_softmax(classifier.place_head(features), -1)[:, 3].mean()
+    torch.testing.assert_close(classifier(**batch)["loss"], words + places)
+
+
+def test_places_are_those_of_each_frame(tmp_path: Path) -> None:
+    model, processor = make_small_model(tmp_path)
+    classifier = WordClassifier(model)
+    frames = np.zeros((2, 16, 16, 3), dtype=np.uint8)
+    two = Sample(frames, np.zeros(2), np.array([1, 7]), None, ((Turn("What?", "red"),),), "row")
+    with torch.no_grad():
+        classifier.place_head.weight.zero_()
+        classifier.word_head.weight.zero_()
+        classifier.word_head.bias.zero_()
+        classifier.place_head.bias.copy_(torch.arange(12.0))
+        loss = classifier(**WordCollator(processor)([two]))["loss"]
+    places = -torch.log_softmax(torch.arange(12.0), -1)[[1, 7]].mean()
+    torch.testing.assert_close(loss, places + np.log(len(processor.tokenizer)))
 
 
 def test_the_encoder_itself_learns(tmp_path: Path) -> None:
