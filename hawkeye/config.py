@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 
 class ConfigError(ValueError):
@@ -38,8 +38,20 @@ class SourceSettings(Settings):
 
     annotations: Path = Field(description="The instruction file, a JSON list.")
     videos: Path | None = Field(None, description="Folder that the rows' video names start from; none for text rows.")
+    file: str = Field(
+        "{name}",
+        description="Where in that folder a row's video lies: {name}, its {stem}, {suffix}, {stem:.3} (three letters "
+        "of it), {thousands} (the thousand that its number is in, '03000-04000').",
+    )
+    fps: float | None = Field(None, gt=0, description="Frames per second of folders of frames.")
+    max_examples: int | None = Field(None, gt=0, description="A random sample of so many rows; all by default.")
     windows: Literal["crop", "path"] = Field(
         "crop", description="How a window around a segment is drawn: the paper's crops, or those recursion meets."
+    )
+    represent: Literal["choice", "seconds", "frames", "caption", "timed_caption"] = Field(
+        "choice",
+        description="How rows about a segment say where it is: one of four parts; numbers in their templates; "
+        "not at all, the window is the segment; or in words before or after the caption, without roles.",
     )
 
 
@@ -50,14 +62,36 @@ class StageSettings(Settings):
     objective: Literal["answers", "words"] = Field(
         "answers", description="The model learns the answers; or its encoder alone which words of them a window shows."
     )
-    steps: int = Field(gt=0, description="Optimiser steps.")
-    windows_per_step: int = Field(gt=0, description="Windows (or text rows) in one step.")
+    steps: int | None = Field(None, gt=0, description="Optimiser steps; or `epochs`.")
+    epochs: float | None = Field(None, gt=0, description="How often all rows of all sources are shown; or `steps`.")
+    windows_per_step: int = Field(gt=0, description="Windows (or text rows) in one step, of all processes together.")
+    windows_per_process: int | None = Field(
+        None,
+        gt=0,
+        description="The most that one process holds at a time; a step takes several such batches if need be.",
+    )
     questions_per_window: int = Field(1, gt=0, description="At most so many questions share one window's frames.")
     num_frames: int = Field(12, gt=0, description="Frames shown, chosen among the model's positions.")
     learning_rate: float = Field(gt=0, description="Peak learning rate.")
     warmup_steps: int = Field(20, ge=0, description="Steps of linear warm-up.")
-    min_lr_ratio: float = Field(0.0, ge=0, le=1, description="Where the cosine ends, as a share of the peak.")
-    sources: dict[str, float] = Field(min_length=1, description="Source name to its share of the windows.")
+    warmup_epochs: float | None = Field(None, ge=0, description="The same in epochs, in place of `warmup_steps`.")
+    schedule: Literal["cosine", "clamped_cosine"] = Field(
+        "cosine",
+        description="The cosine falls to `min_lr_ratio`; or it falls to zero, and neither warm-up nor cosine "
+        "goes below `min_lr_ratio` (the original's).",
+    )
+    min_lr_ratio: float = Field(0.0, ge=0, le=1, description="The lowest learning rate, as a share of the peak.")
+    sources: dict[str, float] | None = Field(
+        None, min_length=1, description="Source name to its share of the windows; all sources by their rows where none."
+    )
+
+    @model_validator(mode="after")
+    def _one_length(self) -> StageSettings:
+        if (self.steps is None) == (self.epochs is None):
+            raise ValueError("a stage has either 'steps' or 'epochs'")
+        if self.sources is not None and (self.epochs is not None or self.warmup_epochs is not None):
+            raise ValueError("'epochs' counts all rows of all sources, so it does not go with shares in 'sources'")
+        return self
 
 
 class AnswerWeights(Settings):
@@ -87,11 +121,25 @@ class TrainSettings(Settings):
     optimizer: Literal["adamw", "muon"] = Field("adamw", description="Muon applies to matrices, AdamW to the rest.")
     weight_decay: float = Field(0.02, ge=0, description="On matrices alone.")
     max_grad_norm: float = Field(1.0, gt=0, description="Gradients are clipped to this norm.")
-    precision: Literal["float32", "bfloat16"] = Field("float32", description="bfloat16 means autocast.")
-    saved_precision: Literal["float32", "bfloat16"] = Field("float32", description="Type of the final weights on disk.")
+    precision: Literal["float32", "float16", "bfloat16"] = Field("float32", description="Of autocast, if not float32.")
+    saved_precision: Literal["float32", "float16", "bfloat16"] = Field(
+        "float32", description="Type of the final weights on disk."
+    )
     gradient_checkpointing: bool = Field(False, description="Recompute activations: less memory, a third slower.")
     answer_weights: AnswerWeights = AnswerWeights()
-    frame_cache: FrameCacheSettings = FrameCacheSettings()
+    frozen: list[str] = Field([], description="Modules of the model that do not train, such as vision_encoder.")
+    weights: list[Path] = Field([], description="Checkpoints laid over the model before training, such as ckpt_9.pth.")
+    frame_cache: FrameCacheSettings | None = Field(
+        FrameCacheSettings(), description="Where decoded frames are kept; null decodes them whenever they are shown."
+    )
+    augment: bool = Field(False, description="Crop frames at random and mirror half of the windows; not from a cache.")
+    allow_missing_sources: bool = Field(False, description="Train on the sources that are there.")
+    max_unreadable_ratio: float = Field(
+        0.01, ge=0, le=1, description="The run stops when a larger share of its samples cannot be read."
+    )
+    max_skipped_steps: int = Field(
+        10, ge=0, description="The run stops when more batches have a loss that is no number."
+    )
     num_workers: int = Field(1, ge=0, description="Processes that prepare batches.")
     save_steps: int = Field(500, gt=0, description="Steps between checkpoints.")
     logging_steps: int = Field(20, gt=0, description="Steps between figures in the log.")
@@ -206,6 +254,9 @@ def _explain(problem: dict[str, Any], kind: type[Settings]) -> str:
         return f"unknown field {field!r}{_nearest(str(location[-1]), _field_names(kind))}"
     if problem["type"] == "missing":
         return f"field {field!r} is missing"
+    if problem["type"] == "value_error":  # of a rule about several fields
+        message = problem["msg"].removeprefix("Value error, ")
+        return f"{field}: {message}" if field else message
     return f"field {field!r} is {problem['input']!r}: {problem['msg']}"
 
 

@@ -40,11 +40,15 @@ LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
 @dataclass(frozen=True)
 class Turn:
-    """One question and its answer; `instruction` counts for the first turn of a conversation only."""
+    """One question and its answer; `instruction` counts for the first turn of a conversation only.
+
+    A plain turn is no conversation: its answer alone follows the visual tokens, without roles.
+    """
 
     question: str
     answer: str
     instruction: str = ""
+    is_plain: bool = False
 
 
 def frames_message(seconds: Sequence[float]) -> str:
@@ -59,6 +63,8 @@ def conversation(turns: Sequence[Turn], message: str = "", *, is_image: bool = F
     `message` is the sentence about the frames, or empty.
     """
     tag = "Image" if is_image else "Video"
+    if turns[0].is_plain:
+        return f"<{tag}>{VISUAL_MARKER}</{tag}>{turns[0].answer}"
     instruction = turns[0].instruction
     parts = [f"{instruction} " if instruction else "", f"{HUMAN} <{tag}>{VISUAL_MARKER}</{tag}> "]
     parts.append(f"{message} " if message else "")
@@ -81,12 +87,14 @@ def trained_parts(text: str) -> list[tuple[int, int]]:
     """The character ranges of a conversation that the loss counts.
 
     They are all answers with the separators around them: `###Assistant: ... ###` and every `###Human:` after the
-    visual tokens (the golden labels train on these too).
+    visual tokens (the golden labels train on these too). Of a plain text it is all that follows the visual tokens.
 
     Returns:
         Half-open ranges in order, as offsets into `text`.
     """
     first = text.find(VISUAL_MARKER) + len(VISUAL_MARKER) if VISUAL_MARKER in text else 0
+    if ASSISTANT not in text:
+        return [(text.index(">", first) + 1, len(text))] if first else []
     pattern = re.compile(f"{HUMAN}|{ASSISTANT}.*?(?={HUMAN}|{ASSISTANT}|$)", re.DOTALL)
     return [match.span() for match in pattern.finditer(text) if match.start() >= first]
 

@@ -162,8 +162,7 @@ def sample_window(
     Raises:
         ValueError: if the segment is empty or not inside `context`.
     """
-    if segment.duration <= 0 or not context.contains(segment):
-        raise ValueError(f"segment {segment} must be non-empty and lie within its context {context}")
+    _check_inside(segment, context)
     length = segment.duration
     room_before, room_after = segment.start - context.start, context.end - segment.end
     weights = {Choice.THROUGHOUT: 0.3}
@@ -213,6 +212,45 @@ def _uniform(rng: np.random.Generator, low: float, high: float) -> float:
     return float(rng.uniform(min(low, high), high))
 
 
+def sample_span_window(
+    segment: Span, context: Span, rng: np.random.Generator, *, num_frames: int = DEFAULT_NUM_FRAMES
+) -> Span:
+    """A random window around `segment` inside `context` for answers that are numbers: seconds or frames.
+
+    The segment fills between one frame and half of the window, as far as the context allows (method of the original's
+    instruction tuning).
+
+    Raises:
+        ValueError: if the segment is empty or not inside `context`.
+    """
+    _check_inside(segment, context)
+    length = _uniform(
+        rng,
+        min(segment.duration * num_frames / (num_frames // 2), context.duration),
+        min(segment.duration * num_frames, context.duration),
+    )
+    middle = _uniform(
+        rng,
+        max(segment.end - length / 2, context.start + length / 2),
+        min(segment.start + length / 2, context.end - length / 2),
+    )
+    return Span(max(middle - length / 2, context.start), min(middle + length / 2, context.end))
+
+
+def _check_inside(segment: Span, context: Span) -> None:
+    if segment.duration <= 0 or not context.contains(segment):
+        raise ValueError(f"segment {segment} must be non-empty and lie within its context {context}")
+
+
+def frame_range(window: Span, segment: Span, num_frames: int = DEFAULT_NUM_FRAMES) -> tuple[int, int]:
+    """The first and last of the window's frames that show the segment, counted from 0, as the original counts them."""
+    first, last = (
+        min(max(int((second - window.start) / window.duration * num_frames), 0), num_frames - 1)
+        for second in (segment.start, segment.end)
+    )
+    return first, last
+
+
 def sample_path_window(
     segment: Span,
     context: Span,
@@ -232,8 +270,7 @@ def sample_path_window(
     Raises:
         ValueError: if the segment is empty or not inside `context`.
     """
-    if segment.duration <= 0 or not context.contains(segment):
-        raise ValueError(f"segment {segment} must be non-empty and lie within its context {context}")
+    _check_inside(segment, context)
     window = Span(
         context.start + rng.uniform(0, trim_ratio) * (segment.start - context.start),
         context.end - rng.uniform(0, trim_ratio) * (context.end - segment.end),

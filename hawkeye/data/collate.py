@@ -5,13 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from hawkeye.config import AnswerWeights
-from hawkeye.data.sources import Sample
+from hawkeye.data.sources import Sample, Unreadable
 from hawkeye.models.processing import HawkEyeProcessor
 from hawkeye.prompts import (
     CHOICE_SENTENCES,
@@ -25,6 +26,9 @@ from hawkeye.prompts import (
 
 IGNORED = -100
 """Label of a token that the loss does not count (torch's and transformers' convention)."""
+
+BLANK = "-"
+"""Answer of a blank window."""
 
 _LETTER = re.compile(r"\(([A-Z])\)")
 
@@ -84,6 +88,22 @@ def answer_weights(turns: Sequence[Turn], text: str, settings: AnswerWeights) ->
 
 
 @dataclass(frozen=True)
+class BatchReport:
+    """What a batch was made of, for messages: the places of its samples, and what could not be read."""
+
+    places: tuple[str, ...]
+    unreadable: tuple[Unreadable, ...]
+
+
+def report_of(samples: Sequence[Sample | Unreadable]) -> BatchReport:
+    """What became of a batch's samples."""
+    return BatchReport(
+        tuple(sample.place for sample in samples if isinstance(sample, Sample)),
+        tuple(sample for sample in samples if isinstance(sample, Unreadable)),
+    )
+
+
+@dataclass(frozen=True)
 class Collator:
     """Makes the model's batch of samples (windows) that each hold one or more conversations.
 
@@ -91,20 +111,31 @@ class Collator:
     `qformer_attention_mask [K, L']` and `window_index [K]` for the different texts that the Q-Former reads about them;
     `input_ids`, `attention_mask`, `labels`, `loss_weights [B, L]` for the conversations, and `visual_index [B]`, which
     of the K each conversation shows. Text rows have no placeholders of visual tokens: nothing reads their index.
+    `report` says what it was made of; it is not the model's.
     """
 
     processor: HawkEyeProcessor
     weights: AnswerWeights
     with_question: bool
     """Whether the Q-Former reads the question after the instruction (`HawkEyeConfig.qformer_text`)."""
+    num_frames: int | None = None
+    """Adds a blank window of so many frames, which the loss does not count, to a batch without any: for runs in which
+    all processes must go through the same modules. None leaves such batches as they are."""
 
-    def __call__(self, samples: Sequence[Sample]) -> dict[str, Tensor]:
-        shown = [sample for sample in samples if sample.frames is not None]
+    def __call__(self, samples: Sequence[Sample | Unreadable]) -> dict[str, Any]:
+        readable = [sample for sample in samples if isinstance(sample, Sample)]
+        report = report_of(samples)
+        shown = [sample for sample in readable if sample.frames is not None]
+        if self.num_frames is not None and not shown:
+            shown = [self._blank(self.num_frames)]
+            readable = [*readable, *shown]
+        if not readable:
+            return {"report": report}
         place = {id(sample): index for index, sample in enumerate(shown)}
         rows: list[EncodedText] = []
         looks: dict[tuple[int, str], int] = {}
         visual_index: list[int] = []
-        for sample in samples:
+        for sample in readable:
             for turns in sample.conversations:
                 rows.append(self._encode(sample, turns))
                 if sample.frames is None:
@@ -112,7 +143,7 @@ class Collator:
                     continue
                 look = (place[id(sample)], qformer_text(turns, with_question=self.with_question))
                 visual_index.append(looks.setdefault(look, len(looks)))
-        batch = pad(rows, self.processor.tokenizer.pad_token_id or 0)
+        batch: dict[str, Any] = pad(rows, self.processor.tokenizer.pad_token_id or 0) | {"report": report}
         if not shown:
             return batch
         return (
@@ -125,11 +156,18 @@ class Collator:
             }
         )
 
+    def _blank(self, num_frames: int) -> Sample:
+        size = self.processor.image_size
+        frames = np.zeros((num_frames, size, size, 3), dtype=np.uint8)
+        return Sample(frames, np.zeros(0), np.arange(num_frames), None, ((Turn("", BLANK),),), "")
+
     def _encode(self, sample: Sample, turns: tuple[Turn, ...]) -> EncodedText:
-        message = frames_message(list(sample.seconds)) if sample.text is None else ""
+        message = frames_message(list(sample.seconds)) if sample.text is None and len(sample.seconds) else ""
         text = conversation(turns, message)
         if sample.text is not None:
             text = text.replace(VISUAL_MARKER, f" {sample.text} ")
+        if turns[0].answer is BLANK:
+            return encode_conversation(text, self.processor, [0.0] * len(text))
         return encode_conversation(text, self.processor, answer_weights(turns, text, self.weights))
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
@@ -31,6 +31,10 @@ class CachedVideo:
     seconds: np.ndarray
     duration: float
 
+    def pick(self, indices: Sequence[int], rng: np.random.Generator) -> np.ndarray:  # noqa: ARG002 - the protocol's
+        """Frames by index, uint8 [T, S, S, 3]."""
+        return self.frames[indices]
+
 
 class FrameCache:
     """A folder of decoded videos, keyed by path, size and change time of the file and by what was kept of it.
@@ -44,7 +48,12 @@ class FrameCache:
         self.transform_name = transform_name
         self.max_fps = max_fps
 
-    def get(self, path: Path) -> CachedVideo:
+    @contextmanager
+    def open(self, path: Path, fps: float | None = None) -> Iterator[CachedVideo]:
+        """See `hawkeye.data.frames.FrameStore.open`."""
+        yield self.get(path, fps)
+
+    def get(self, path: Path, fps: float | None = None) -> CachedVideo:
         """A video's frames, decoded now if they are not yet in the cache.
 
         Raises:
@@ -52,7 +61,7 @@ class FrameCache:
         """
         frames_path = self._path(path)
         if not frames_path.exists():
-            self._decode(path, frames_path)
+            self._decode(path, frames_path, fps)
         times = np.load(frames_path.with_suffix(".times.npy"))
         return CachedVideo(np.load(frames_path, mmap_mode="r"), times[:-1], float(times[-1]))
 
@@ -92,8 +101,8 @@ class FrameCache:
         key = hashlib.sha256(identity.encode()).hexdigest()[:24]
         return self.directory / key[:2] / f"{key}.npy"
 
-    def _decode(self, path: Path, frames_path: Path) -> None:
-        with open_video(path) as reader:
+    def _decode(self, path: Path, frames_path: Path, fps: float | None) -> None:
+        with open_video(path, fps=fps) as reader:
             step = max(1, round(reader.fps / self.max_fps))
             indices = range(0, reader.num_frames, step)
             frames = self.transform(reader.frames(indices))

@@ -9,10 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from hawkeye.prompts import Turn
-from hawkeye.temporal import Choice, Span, best_choice, sample_path_window, sample_window
+from hawkeye.temporal import Choice, Span
 
 
 class AnnotationError(ValueError):
@@ -158,31 +156,3 @@ def read_span(row: Mapping[str, Any], start_key: str, end_key: str, place: str) 
     if times[0] > times[1]:
         raise AnnotationError(f"{place}: {start_key!r} {times[0]} lies after {end_key!r} {times[1]}")
     return Span(*times)
-
-
-def draw_window(record: Record, windows: str, rng: np.random.Generator, num_frames: int) -> Span | None:
-    """The part of the video to show for a record, in seconds; None is the whole video."""
-    if record.segment is None or record.context is None:
-        return record.shown
-    if windows == "path":
-        return sample_path_window(record.segment, record.context, rng)[0]
-    return sample_window(record.segment, record.context, rng, num_frames=num_frames)[0]
-
-
-def turns_about(record: Record, window: Span | None, duration: float) -> tuple[Turn, ...]:
-    """The record's questions and answers for a window that was drawn for it (None: the whole video)."""
-    if record.turn_by_choice is None or record.segment is None:
-        return record.turns
-    return (record.turn_by_choice[best_choice(window or Span(0.0, duration), record.segment)],)
-
-
-def turns_in(record: Record, window: Span | None, duration: float) -> tuple[Turn, ...] | None:
-    """The same for a window drawn for another record; None where this record's answer would not be right in it.
-
-    Plain rows must show the same part of the video; a segment must be at least half within the window.
-    """
-    if record.segment is None:
-        return record.turns if record.shown == window else None
-    shown = window or Span(0.0, duration)
-    visible = min(shown.end, record.segment.end) - max(shown.start, record.segment.start)
-    return turns_about(record, window, duration) if visible >= record.segment.duration / 2 else None

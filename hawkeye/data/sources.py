@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,28 +11,48 @@ import numpy as np
 from torch.utils.data import Dataset
 
 from hawkeye.config import SourceSettings, StageSettings, nearest
-from hawkeye.data.frame_cache import CachedVideo, FrameCache
-from hawkeye.data.instruction import AnnotationError, Record, draw_window, read_records, turns_about, turns_in
+from hawkeye.data.frames import FrameStore, ShownVideo
+from hawkeye.data.instruction import AnnotationError, Record, read_records
 from hawkeye.data.sampling import training_indices
+from hawkeye.data.segments import check_templates, draw_window, turns_about, turns_in
+from hawkeye.data.video import VideoError
 from hawkeye.prompts import Turn
 from hawkeye.temporal import Span
 
 
 @dataclass(frozen=True)
 class Source:
-    """A checked instruction file and how its windows are drawn."""
+    """A checked instruction file and where its videos are."""
 
     name: str
     records: list[Record]
     videos: Path | None
-    windows: str
+    settings: SourceSettings
 
     def video_path(self, record: Record) -> Path | None:
-        """The video file of a record; None for text rows."""
+        """The video file, or folder of frames, of a record; None for text rows."""
         if record.video is None:
             return None
         assert self.videos is not None
-        return self.videos / record.video
+        return self.videos / file_of(record.video, self.settings.file)
+
+
+def file_of(video: str, template: str) -> str:
+    """The file that a row's video name stands for (`SourceSettings.file`).
+
+    Raises:
+        AnnotationError: if the template asks for something that the name does not have.
+    """
+    path = Path(video)
+    digits = "".join(sign for sign in path.stem if sign.isdigit())
+    fields: dict[str, str] = {"name": video, "stem": path.stem, "suffix": path.suffix}
+    if digits:
+        thousand = int(digits) // 1000 * 1000
+        fields["thousands"] = f"{thousand:05d}-{thousand + 1000:05d}"
+    try:
+        return template.format(**fields)
+    except (KeyError, ValueError, IndexError) as error:
+        raise AnnotationError(f"video {video!r} does not fit the pattern {template!r} ({error})") from None
 
 
 @dataclass(frozen=True)
@@ -46,6 +66,7 @@ class Sample:
         text: words instead of the visual tokens, or None.
         conversations: one or more, all about this window.
         place: file and row of the first of them, for messages.
+        source: name of its source.
     """
 
     frames: np.ndarray | None
@@ -54,10 +75,20 @@ class Sample:
     text: str | None
     conversations: tuple[tuple[Turn, ...], ...]
     place: str
+    source: str = ""
 
 
-def read_source(name: str, settings: SourceSettings, data_dir: Path) -> Source:
-    """Reads and checks one source, whose paths start from `data_dir`.
+@dataclass(frozen=True)
+class Unreadable:
+    """What stands in a sample's place when its video cannot be read: nothing is shown instead of it."""
+
+    place: str
+    source: str
+    reason: str
+
+
+def read_source(name: str, settings: SourceSettings, data_dir: Path, seed: int = 0) -> Source:
+    """Reads and checks one source, whose paths start from `data_dir`; `seed` decides which rows a cap leaves.
 
     Raises:
         AnnotationError: naming file and row; also where rows name videos and the source has no video folder.
@@ -65,31 +96,36 @@ def read_source(name: str, settings: SourceSettings, data_dir: Path) -> Source:
     records = read_records(data_dir / settings.annotations)
     if settings.videos is None and any(record.video for record in records):
         raise AnnotationError(f"source {name!r}: its rows name videos, but the source has no 'videos' folder")
-    return Source(name, records, settings.videos and data_dir / settings.videos, settings.windows)
+    for record in records:
+        check_templates(record, settings)
+        if record.video is not None:
+            file_of(record.video, settings.file)
+    if settings.max_examples is not None and len(records) > settings.max_examples:
+        rng = np.random.default_rng([seed, *name.encode()])
+        kept = np.sort(rng.choice(len(records), settings.max_examples, replace=False))
+        records = [records[index] for index in kept]
+    return Source(name, records, settings.videos and data_dir / settings.videos, settings)
 
 
-class TrainingSet(Dataset[Sample]):
+class TrainingSet(Dataset["Sample | Unreadable"]):
     """What one stage of training shows: item i is the i-th window of the run.
 
-    Which source and which row comes when is fixed by the seed before the first step: sources are drawn by their
-    shares, and each goes through all of its rows, in a new order, before it repeats one. Item i does not depend on
-    the items before it, so a run resumes at any of them.
+    Which source and which row comes when is fixed by the seed before the first step. Sources are drawn by their
+    shares, and each goes through all of its rows, in a new order, before it repeats one; without shares, all rows of
+    all sources come once before one comes again. Item i does not depend on the items before it, so a run resumes at
+    any of them.
     """
 
     def __init__(
-        self, sources: Mapping[str, Source], stage: StageSettings, cache: FrameCache, *, num_positions: int, seed: int
+        self, sources: Mapping[str, Source], stage: StageSettings, frames: FrameStore, *, num_positions: int, seed: int
     ) -> None:
-        unknown = [name for name in stage.sources if name not in sources]
-        if unknown:
-            raise AnnotationError(
-                f"stage {stage.name!r}: unknown source {unknown[0]!r}{nearest(unknown[0], list(sources))}"
-            )
-        self.sources = [sources[name] for name in stage.sources]
+        self.sources = stage_sources(sources, stage)
         self.stage = stage
-        self.cache = cache
+        self.frames = frames
         self.num_positions = num_positions
         self.seed = seed
-        shares = np.array(list(stage.sources.values()), dtype=float)
+        sizes = {source.name: float(len(source.records)) for source in self.sources}
+        shares = np.array(list((stage.sources or sizes).values()), dtype=float)
         self._shares = shares / shares.sum()
         self._schedule = self._make_schedule()
         self._by_video: dict[str, list[tuple[int, Record]]] = defaultdict(list)
@@ -101,7 +137,11 @@ class TrainingSet(Dataset[Sample]):
     def _make_schedule(self) -> np.ndarray:
         """[N, 2] source index and row of every window."""
         rng = np.random.default_rng([self.seed, 0])
-        total = self.stage.steps * self.stage.windows_per_step
+        total = num_steps(self.sources, self.stage) * self.stage.windows_per_step
+        if self.stage.sources is None:
+            every = np.array([(i, row) for i, source in enumerate(self.sources) for row in range(len(source.records))])
+            passes = [every[rng.permutation(len(every))] for _ in range(-(-total // len(every)))]
+            return np.concatenate(passes)[:total]
         chosen = rng.choice(len(self.sources), size=total, p=self._shares)
         rows = np.empty(total, dtype=np.int64)
         for index, source in enumerate(self.sources):
@@ -114,7 +154,7 @@ class TrainingSet(Dataset[Sample]):
     def __len__(self) -> int:
         return len(self._schedule)
 
-    def __getitem__(self, index: int) -> Sample:
+    def __getitem__(self, index: int) -> Sample | Unreadable:
         rng = np.random.default_rng([self.seed, 1, index])
         source_index, row = self._schedule[index]
         source = self.sources[source_index]
@@ -122,22 +162,33 @@ class TrainingSet(Dataset[Sample]):
         path = source.video_path(record)
         if path is None:
             empty = np.zeros(0)
-            return Sample(None, empty, empty.astype(int), record.text, (record.turns,), record.place)
-        video = self.cache.get(path)
-        window = draw_window(record, source.windows, rng, self.stage.num_frames)
+            return Sample(None, empty, empty.astype(int), record.text, (record.turns,), record.place, source.name)
+        try:
+            with self.frames.open(path, source.settings.fps) as video:
+                return self._sample(source, record, video, rng)
+        except VideoError as error:
+            return Unreadable(record.place, source.name, str(error))
+
+    def _sample(self, source: Source, record: Record, video: ShownVideo, rng: np.random.Generator) -> Sample:
+        window = draw_window(record, source.settings, rng, self.stage.num_frames)
+        window = window or Span(0.0, video.duration)
+        if window.start >= video.duration:
+            raise VideoError(
+                f"{record.place}: the window begins at second {window.start:g}, the video ends at {video.duration:g}"
+            )
         # Annotated ends may lie a little beyond the file's; what is shown cannot.
-        shown = Span(0.0, video.duration) if window is None else Span(window.start, min(window.end, video.duration))
+        shown = Span(window.start, min(window.end, video.duration))
         frames, seconds, positions = self._read(video, shown, rng)
-        conversations = self._conversations(record, window, video.duration, rng)
-        return Sample(frames, seconds, positions, None, conversations, record.place)
+        conversations = self._conversations(source, record, window, video.duration, rng)
+        return Sample(frames, seconds, positions, None, conversations, record.place, source.name)
 
     def _read(
-        self, video: CachedVideo, window: Span, rng: np.random.Generator
+        self, video: ShownVideo, window: Span, rng: np.random.Generator
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         indices = np.array(
             training_indices(
                 self.num_positions,
-                len(video.frames),
+                len(video.seconds),
                 window.start / video.duration,
                 window.end / video.duration,
                 rng,
@@ -147,21 +198,46 @@ class TrainingSet(Dataset[Sample]):
         if self.stage.num_frames < self.num_positions:
             positions = np.sort(rng.choice(self.num_positions, self.stage.num_frames, replace=False))
         indices = indices[positions]
-        return video.frames[indices], np.maximum(video.seconds[indices] - window.start, 0.0), positions
+        frames = video.pick([int(index) for index in indices], rng)
+        return frames, np.maximum(video.seconds[indices] - window.start, 0.0), positions
 
     def _conversations(
-        self, record: Record, window: Span | None, duration: float, rng: np.random.Generator
+        self, source: Source, record: Record, window: Span, duration: float, rng: np.random.Generator
     ) -> tuple[tuple[Turn, ...], ...]:
         """The record's own conversation, and others that are right in the same window, by their sources' shares."""
-        conversations = [turns_about(record, window, duration)]
-        others = self._by_video[record.video or ""]
+        count = self.stage.num_frames
+        conversations = [turns_about(record, source.settings, window, rng, count)]
+        others = self._by_video[record.video or ""] if self.stage.questions_per_window > 1 else []
         weights = np.array([self._shares[index] / len(self.sources[index].records) for index, _ in others])
         # The k smallest exponential draws are a weighted sample without replacement (Efraimidis and Spirakis, 2006).
         for place in np.argsort(rng.exponential(size=len(others)) / weights):
             if len(conversations) >= self.stage.questions_per_window:
                 break
-            other = others[place][1]
-            turns = None if other is record else turns_in(other, window, duration)
+            index, other = others[place]
+            settings = self.sources[index].settings
+            turns = None if other is record else turns_in(other, settings, window, duration, rng, count)
             if turns:
                 conversations.append(turns)
         return tuple(conversations)
+
+
+def stage_sources(sources: Mapping[str, Source], stage: StageSettings) -> list[Source]:
+    """The sources that a stage shows.
+
+    Raises:
+        AnnotationError: if it names one that the run does not have.
+    """
+    names = list(sources) if stage.sources is None else list(stage.sources)
+    for name in names:
+        if name not in sources:
+            raise AnnotationError(f"stage {stage.name!r}: unknown source {name!r}{nearest(name, list(sources))}")
+    return [sources[name] for name in names]
+
+
+def num_steps(sources: Sequence[Source], stage: StageSettings) -> int:
+    """Optimiser steps of a stage: as many as it says, or as its epochs have whole batches, at least one."""
+    if stage.steps is not None:
+        return stage.steps
+    assert stage.epochs is not None
+    rows = sum(len(source.records) for source in sources)
+    return max(1, int(stage.epochs * rows / stage.windows_per_step))

@@ -182,6 +182,7 @@ class HawkEye(PreTrainedModel):
         visual_index: Tensor | None = None,
         frame_positions: Tensor | None = None,
         loss_weights: Tensor | None = None,
+        loss_denominator: Tensor | None = None,
     ) -> HawkEyeOutput:
         """Loss or logits of conversations about windows.
 
@@ -195,6 +196,8 @@ class HawkEye(PreTrainedModel):
             visual_index: `[B]`, the text whose visual tokens each row shows; see `embed`.
             frame_positions: `[V, T]`, see `UMTVideoEncoder.forward`.
             loss_weights: `[B, L]`, how much each label counts; the loss is the weighted mean.
+            loss_denominator: what the weighted sum is divided by, in place of the weights' sum: that of several
+                batches, which together make one step of training.
 
         Raises:
             ValueError: if the padding is not on the right, placeholders and visual tokens do not match, or labels are
@@ -213,10 +216,15 @@ class HawkEye(PreTrainedModel):
         if self.config.constant_bos_embedding:
             is_bos = input_ids == self.config.text_config.bos_token_id
             inputs_embeds = inputs_embeds.masked_fill(is_bos[..., None], 1.0)
-        return HawkEyeOutput(loss=self._loss(inputs_embeds, attention_mask, labels, loss_weights))
+        return HawkEyeOutput(loss=self._loss(inputs_embeds, attention_mask, labels, loss_weights, loss_denominator))
 
     def _loss(
-        self, inputs_embeds: Tensor, attention_mask: Tensor, labels: Tensor, loss_weights: Tensor | None
+        self,
+        inputs_embeds: Tensor,
+        attention_mask: Tensor,
+        labels: Tensor,
+        loss_weights: Tensor | None,
+        loss_denominator: Tensor | None,
     ) -> Tensor:
         hidden_states = self._hidden_states(inputs_embeds, attention_mask)
         learned = labels[:, 1:] != IGNORED_LABEL
@@ -224,10 +232,9 @@ class HawkEye(PreTrainedModel):
         if not len(targets):
             raise ValueError("no label of this batch is to be learned: all are -100 or in the first position")
         logits = self.get_output_embeddings()(hidden_states[:, :-1][learned]).float()  # [N, vocabulary]
-        if loss_weights is None:
-            return F.cross_entropy(logits, targets)
-        weights = loss_weights[:, 1:][learned]
-        return (F.cross_entropy(logits, targets, reduction="none") * weights).sum() / weights.sum()
+        losses = F.cross_entropy(logits, targets, reduction="none")
+        weights = torch.ones_like(losses) if loss_weights is None else loss_weights[:, 1:][learned]
+        return (losses * weights).sum() / (weights.sum() if loss_denominator is None else loss_denominator)
 
     def next_token_logits(self, inputs_embeds: Tensor, attention_mask: Tensor) -> Tensor:
         """Logits `[B, vocabulary]` of the token after each row's last real one; padding is on the right.

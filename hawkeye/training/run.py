@@ -8,20 +8,22 @@ from pathlib import Path
 import torch
 import yaml
 from torch import nn
-from transformers import Trainer, TrainingArguments, set_seed
-from transformers.trainer_utils import get_last_checkpoint
+from transformers import TrainingArguments, set_seed
 
-from hawkeye.config import StageSettings, TrainSettings
+from hawkeye.config import ConfigError, StageSettings, TrainSettings
 from hawkeye.data.collate import Collator
 from hawkeye.data.frame_cache import FrameCache
-from hawkeye.data.sources import Source, TrainingSet, read_source
-from hawkeye.data.video import VideoError
+from hawkeye.data.frames import FrameFiles, FrameStore
+from hawkeye.data.sources import Source, TrainingSet, num_steps, stage_sources
+from hawkeye.data.transforms import random_crop_and_flip
 from hawkeye.models.attention import PLAIN_ATTENTION
 from hawkeye.models.hawkeye import HawkEye
 from hawkeye.models.processing import HawkEyeProcessor
+from hawkeye.training.checks import check_videos, read_sources
 from hawkeye.training.curve import draw_curve
-from hawkeye.training.optimizer import make_optimizer
-from hawkeye.training.start import start_model
+from hawkeye.training.start import freeze, start_model
+from hawkeye.training.trainer import StageTrainer, last_checkpoint
+from hawkeye.training.watch import Interrupted
 from hawkeye.training.words import WordClassifier, WordCollator, check_word_stage
 
 logger = logging.getLogger(__name__)
@@ -30,11 +32,13 @@ logger = logging.getLogger(__name__)
 def train(settings: TrainSettings) -> Path:
     """Runs or resumes a training run; returns the directory of the final model.
 
-    Everything is checked before the first step: the configuration, every annotation row, every video. A run that was
+    Everything is checked before the first step: the configuration, every annotation row, the videos. A run that was
     stopped goes on from its last checkpoint when the same command is given again; finished stages are not repeated.
 
     Raises:
         ConfigError, AnnotationError, VideoError: before training starts, naming what is wrong.
+        TrainingError: if too much goes wrong in training.
+        Interrupted: after Ctrl-C or SIGTERM, when all is saved.
     """
     final = settings.output_dir / "model"
     if (final / "config.json").exists():
@@ -42,28 +46,42 @@ def train(settings: TrainSettings) -> Path:
         return final
     settings.output_dir.mkdir(parents=True, exist_ok=True)
     log_to(settings.output_dir / "train.log")
-    sources = {name: read_source(name, source, settings.data_dir) for name, source in settings.sources.items()}
+    sources = read_sources(settings)
     for stage in settings.stages:
+        stage_sources(sources, stage)
         if stage.objective == "words":
             check_word_stage(stage, sources)
     set_seed(settings.seed)
     model, processor = start_model(settings, sources)
-    cache = FrameCache(
-        settings.data_dir / settings.frame_cache.dir,
-        processor.resize_frames,
-        f"centre square {processor.image_size}",
-        settings.frame_cache.max_fps,
-    )
-    check_videos(sources, cache)
+    freeze(model, settings.frozen)
+    frames = frame_store(settings, processor)
+    check_videos(settings, sources, frames)
     resolved = settings.model_dump(mode="json")
     (settings.output_dir / "config.yaml").write_text(yaml.safe_dump(resolved, sort_keys=False), encoding="utf-8")
     describe(model, sources)
     for index, stage in enumerate(settings.stages):
-        model = run_stage(model, processor, sources, cache, settings, stage, settings.seed + 1000 * index)
+        model = run_stage(model, processor, sources, frames, settings, stage, settings.seed + 1000 * index)
     draw_curve(settings)
     processor.save_pretrained(final)
     model.to(getattr(torch, settings.saved_precision)).save_pretrained(final)
     return final
+
+
+def frame_store(settings: TrainSettings, processor: HawkEyeProcessor) -> FrameStore:
+    """Where the run's frames come from.
+
+    Raises:
+        ConfigError: if they are to be cached and changed at random.
+    """
+    size = processor.image_size
+    if settings.frame_cache is None:
+        if settings.augment:
+            return FrameFiles(lambda frames, rng: random_crop_and_flip(frames, size, rng))
+        return FrameFiles(lambda frames, _: processor.resize_frames(frames))
+    if settings.augment:
+        raise ConfigError("augment: cached frames are cut already: set frame_cache to null, or augment to false")
+    directory = settings.data_dir / settings.frame_cache.dir
+    return FrameCache(directory, processor.resize_frames, f"centre square {size}", settings.frame_cache.max_fps)
 
 
 def log_to(path: Path) -> None:
@@ -78,19 +96,6 @@ def log_to(path: Path) -> None:
         root.addHandler(handler)
 
 
-def check_videos(sources: dict[str, Source], cache: FrameCache) -> None:
-    """Decodes every video that is not in the cache yet.
-
-    Raises:
-        VideoError: naming the videos that cannot be read.
-    """
-    paths = {source.video_path(record) for source in sources.values() for record in source.records} - {None}
-    failures = cache.fill(sorted(path for path in paths if path), torch.get_num_threads())
-    if failures:
-        listed = "; ".join(list(failures.values())[:5])
-        raise VideoError(f"{len(failures)} of {len(paths)} training videos cannot be read: {listed}")
-
-
 def describe(model: HawkEye, sources: dict[str, Source]) -> None:
     """Logs what will be trained on what."""
     for name, source in sources.items():
@@ -102,45 +107,11 @@ def describe(model: HawkEye, sources: dict[str, Source]) -> None:
         logger.info("module %-20s %11d parameters, %11d trained", name, count, trained)
 
 
-class StageTrainer(Trainer):
-    """transformers' Trainer on a schedule of windows, with the run's optimiser."""
-
-    def __init__(self, settings: TrainSettings, stage: StageSettings, model: nn.Module, data: TrainingSet,
-                 collator: Collator | WordCollator, arguments: TrainingArguments) -> None:  # fmt: skip
-        super().__init__(model=model, args=arguments, train_dataset=data, data_collator=collator)
-        self.settings = settings
-        self.stage = stage
-        # The model's loss is a mean over its own batch, so the Trainer must not divide by a count of its own.
-        self.model_accepts_loss_kwargs = False
-
-    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
-        """Writes the figures to the run's log too."""
-        super().log(logs, start_time)
-        if "loss" in logs:
-            logger.info(
-                "stage %s step %d of %d loss %.4f learning rate %.2e gradient norm %.2f",
-                self.stage.name,
-                self.state.global_step,
-                self.stage.steps,
-                float(logs["loss"]),
-                float(logs["learning_rate"]),
-                float(logs["grad_norm"]),
-            )
-
-    def create_optimizer(self, model: torch.nn.Module | None = None) -> torch.optim.Optimizer:
-        """The optimiser that the configuration names."""
-        if self.optimizer is None:
-            trained = self.model if model is None else model
-            assert isinstance(trained, torch.nn.Module)
-            self.optimizer = make_optimizer(trained, self.settings, self.stage.learning_rate)
-        return self.optimizer
-
-
 def run_stage(
     model: HawkEye,
     processor: HawkEyeProcessor,
     sources: dict[str, Source],
-    cache: FrameCache,
+    frames: FrameStore,
     settings: TrainSettings,
     stage: StageSettings,
     seed: int,
@@ -150,21 +121,30 @@ def run_stage(
     finished = directory / "finished"
     if (finished / "config.json").exists():
         logger.info("stage %s has finished: loading %s", stage.name, finished)
-        return HawkEye.from_pretrained(finished)
-    data = TrainingSet(sources, stage, cache, num_positions=model.config.num_frames, seed=seed)
+        model = HawkEye.from_pretrained(finished)
+        freeze(model, settings.frozen)
+        return model
+    data = TrainingSet(sources, stage, frames, num_positions=model.config.num_frames, seed=seed)
+    arguments = stage_arguments(settings, stage, directory, seed, num_steps(data.sources, stage))
     trained: nn.Module = model
     collator: Collator | WordCollator = Collator(
-        processor, settings.answer_weights, model.config.qformer_text == "instruction_and_question"
+        processor,
+        settings.answer_weights,
+        model.config.qformer_text == "instruction_and_question",
+        stage.num_frames if arguments.world_size > 1 else None,
     )
     if stage.objective == "words":
         set_seed(seed)  # the same first weights, whether or not a run was stopped before this stage
         trained, collator = WordClassifier(model), WordCollator(processor)
-    last = get_last_checkpoint(str(directory)) if directory.exists() else None
+    last = last_checkpoint(directory)
     if last:
         logger.info("stage %s goes on from %s", stage.name, last)
     use_quick_kernels(model, settings)
-    trainer = StageTrainer(settings, stage, trained, data, collator, stage_arguments(settings, stage, directory, seed))
-    trainer.train(resume_from_checkpoint=last)
+    trainer = StageTrainer(settings, stage, trained, data, collator, arguments)
+    with trainer.signals.listening():
+        trainer.train(resume_from_checkpoint=str(last) if last else None)
+    if trainer.signals.received is not None:
+        raise Interrupted(f"stopped at step {trainer.state.global_step}; the same command goes on from there")
     model.save_pretrained(finished)
     return model
 
@@ -175,18 +155,28 @@ def use_quick_kernels(model: HawkEye, settings: TrainSettings) -> None:
         model.language_model.set_attn_implementation(PLAIN_ATTENTION)
 
 
-def stage_arguments(settings: TrainSettings, stage: StageSettings, directory: Path, seed: int) -> TrainingArguments:
-    """The Trainer's arguments for one stage."""
-    return TrainingArguments(
+def stage_arguments(
+    settings: TrainSettings, stage: StageSettings, directory: Path, seed: int, steps: int
+) -> TrainingArguments:
+    """The Trainer's arguments for one stage.
+
+    Raises:
+        ConfigError: if the step's windows cannot be split evenly among the processes.
+    """
+    warmup = stage.warmup_steps
+    if stage.warmup_epochs is not None and stage.epochs is not None:
+        warmup = round(steps * stage.warmup_epochs / stage.epochs)
+    clamped = stage.schedule == "clamped_cosine"
+    arguments = TrainingArguments(
         output_dir=str(directory),
-        max_steps=stage.steps,
-        per_device_train_batch_size=stage.windows_per_step,
+        max_steps=steps,
         learning_rate=stage.learning_rate,
-        lr_scheduler_type="cosine_with_min_lr",
-        lr_scheduler_kwargs={"min_lr_rate": stage.min_lr_ratio},
-        warmup_steps=stage.warmup_steps,
+        lr_scheduler_type="cosine" if clamped else "cosine_with_min_lr",
+        lr_scheduler_kwargs={} if clamped else {"min_lr_rate": stage.min_lr_ratio},
+        warmup_steps=warmup,
         max_grad_norm=settings.max_grad_norm,
         bf16=settings.precision == "bfloat16",
+        fp16=settings.precision == "float16",
         use_cpu=not torch.accelerator.is_available(),
         gradient_checkpointing=settings.gradient_checkpointing and stage.objective == "answers",
         train_sampling_strategy="sequential",  # the schedule is already shuffled
@@ -199,3 +189,25 @@ def stage_arguments(settings: TrainSettings, stage: StageSettings, directory: Pa
         report_to=["tensorboard"],
         seed=seed,
     )
+    arguments.per_device_train_batch_size, arguments.gradient_accumulation_steps = split_step(
+        stage, arguments.world_size
+    )
+    return arguments
+
+
+def split_step(stage: StageSettings, num_processes: int) -> tuple[int, int]:
+    """Windows that a process takes at a time, and how often it does so in a step.
+
+    Raises:
+        ConfigError: if the step's windows cannot be split evenly.
+    """
+    own, rest = divmod(stage.windows_per_step, num_processes)
+    if rest or not own:
+        raise ConfigError(
+            f"stage {stage.name!r}: windows_per_step {stage.windows_per_step} cannot be split evenly among "
+            f"{num_processes} processes"
+        )
+    size = min(own, stage.windows_per_process or own)
+    while own % size:
+        size -= 1
+    return size, own // size

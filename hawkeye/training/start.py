@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 from transformers import PreTrainedTokenizerBase
 
-from hawkeye.config import ConfigError, ModelSettings, TrainSettings, load_settings
+from hawkeye.config import ConfigError, ModelSettings, TrainSettings, load_settings, nearest
 from hawkeye.data.sources import Source
 from hawkeye.models.configuration import HawkEyeConfig
 from hawkeye.models.hawkeye import HawkEye
@@ -65,6 +65,22 @@ def start_model(settings: TrainSettings, sources: dict[str, Source]) -> tuple[Ha
     if settings.model.suffix not in (".yaml", ".yml"):
         raise ConfigError(f"model {str(settings.model)!r}: neither a model directory nor a YAML of sizes")
     return new_model(settings.model, texts_of(sources.values()))
+
+
+def freeze(model: HawkEye, names: Sequence[str]) -> None:
+    """Stops the training of modules, or single weights, of a model.
+
+    Raises:
+        ConfigError: if the model has none of that name.
+    """
+    for name in names:
+        weights = [weight for key, weight in model.named_parameters() if key == name or key.startswith(f"{name}.")]
+        if not weights:
+            raise ConfigError(
+                f"frozen: the model has no module {name!r}{nearest(name, [n for n, _ in model.named_children()])}"
+            )
+        for weight in weights:
+            weight.requires_grad_(False)
 
 
 def new_model(path: Path, texts: Iterable[str]) -> tuple[HawkEye, HawkEyeProcessor]:

@@ -9,14 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from hawkeye.config import ConfigError, StageSettings
-from hawkeye.data.collate import shown_frames
-from hawkeye.data.sources import Sample, Source
+from hawkeye.data.collate import report_of, shown_frames
+from hawkeye.data.sources import Sample, Source, Unreadable, stage_sources
 from hawkeye.models.hawkeye import HawkEye
 from hawkeye.models.processing import HawkEyeProcessor
 
@@ -59,13 +60,17 @@ class WordCollator:
 
     processor: HawkEyeProcessor
 
-    def __call__(self, samples: Sequence[Sample]) -> dict[str, Tensor]:
+    def __call__(self, samples: Sequence[Sample | Unreadable]) -> dict[str, Any]:
+        shown = [sample for sample in samples if isinstance(sample, Sample)]
+        report = report_of(samples)
+        if not shown:
+            return {"report": report}
         tokenizer = self.processor.tokenizer
-        words = torch.zeros(len(samples), len(tokenizer))
-        for row, sample in enumerate(samples):
+        words = torch.zeros(len(shown), len(tokenizer))
+        for row, sample in enumerate(shown):
             answers = [turn.answer for turns in sample.conversations for turn in turns]
             words[row, tokenizer(" ".join(answers), add_special_tokens=False).input_ids] = 1
-        return shown_frames(samples, self.processor) | {"words": words}
+        return shown_frames(shown, self.processor) | {"words": words, "report": report}
 
 
 def check_word_stage(stage: StageSettings, sources: dict[str, Source]) -> None:
@@ -74,6 +79,8 @@ def check_word_stage(stage: StageSettings, sources: dict[str, Source]) -> None:
     Raises:
         ConfigError: naming the source.
     """
-    for name in stage.sources:
-        if name in sources and sources[name].videos is None:
-            raise ConfigError(f"stage {stage.name!r}: objective 'words' needs videos, but source {name!r} has none")
+    for source in stage_sources(sources, stage):
+        if source.videos is None:
+            raise ConfigError(
+                f"stage {stage.name!r}: objective 'words' needs videos, but source {source.name!r} has none"
+            )

@@ -9,7 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from hawkeye.data.instruction import AnnotationError, draw_window, read_records, turns_in
+from hawkeye.config import SourceSettings
+from hawkeye.data.instruction import AnnotationError, read_records
+from hawkeye.data.segments import check_templates, draw_window, turns_about, turns_in
 from hawkeye.prompts import CHOICE_SENTENCES, Turn
 from hawkeye.temporal import Choice, Span
 
@@ -23,6 +25,17 @@ SEGMENT = {
     "q": "When?",
     "a": PAIRS,
 }
+
+
+WHOLE = Span(0.0, 20.0)
+
+
+def source(**settings: Any) -> SourceSettings:
+    return SourceSettings(annotations="rows.json", videos=".", **settings)
+
+
+def said(record: Any, window: Span) -> Any:
+    return turns_in(record, source(), window, WHOLE.end, np.random.default_rng(0), 12)
 
 
 def read(tmp_path: Path, *rows: Any) -> list[Any]:
@@ -43,9 +56,9 @@ def test_a_plain_row_keeps_its_turns_and_its_part_of_the_video(tmp_path: Path) -
     )
     assert record.turns == (Turn("What?", "A dog.", "Look."), Turn("", "It runs."))
     assert record.shown == Span(1.0, 3.5)
-    assert draw_window(record, "crop", np.random.default_rng(0), 12) == Span(1.0, 3.5)
-    assert turns_in(record, Span(1.0, 3.5), 20.0) == record.turns
-    assert turns_in(record, None, 20.0) is None
+    assert draw_window(record, source(), np.random.default_rng(0), 12) == Span(1.0, 3.5)
+    assert said(record, Span(1.0, 3.5)) == record.turns
+    assert said(record, WHOLE) is None
 
 
 @pytest.mark.parametrize(
@@ -59,24 +72,85 @@ def test_a_plain_row_keeps_its_turns_and_its_part_of_the_video(tmp_path: Path) -
 )
 def test_a_segment_row_answers_for_the_window_shown(window: Span, choice: Choice, tmp_path: Path) -> None:
     (record,) = read(tmp_path, {"video": "v.mp4", "QA": [SEGMENT]})
-    assert turns_in(record, window, 20.0) == (Turn("When?", dict(PAIRS)[choice.value], "Watch."),)
+    assert said(record, window) == (Turn("When?", dict(PAIRS)[choice.value], "Watch."),)
 
 
 def test_a_segment_that_the_window_cuts_off_is_not_asked_about(tmp_path: Path) -> None:
     (record,) = read(tmp_path, {"video": "v.mp4", "QA": [SEGMENT]})
-    assert turns_in(record, Span(3.5, 10.0), 20.0) is None
+    assert said(record, Span(3.5, 10.0)) is None
 
 
 def test_a_caption_row_has_a_question_for_each_part(tmp_path: Path) -> None:
     (record,) = read(tmp_path, {"video": "v.mp4", "QA": [{**SEGMENT, "q": PAIRS, "a": "a dog runs"}]})
-    assert turns_in(record, None, 20.0) == (Turn(dict(PAIRS)["beginning"], "a dog runs", "Watch."),)
+    assert said(record, WHOLE) == (Turn(dict(PAIRS)["beginning"], "a dog runs", "Watch."),)
 
 
 @pytest.mark.parametrize("windows", ["crop", "path"])
 def test_windows_depend_on_the_rng_alone(windows: str, tmp_path: Path) -> None:
     (record,) = read(tmp_path, {"video": "v.mp4", "QA": [SEGMENT]})
-    drawn = [draw_window(record, windows, np.random.default_rng(seed), 12) for seed in (0, 0, 1)]
+    drawn = [draw_window(record, source(windows=windows), np.random.default_rng(seed), 12) for seed in (0, 0, 1)]
     assert drawn[0] == drawn[1] != drawn[2]
+
+
+SECONDS = {**SEGMENT, "a": "From second %.1f to second %.1f."}
+FRAMES = {**SEGMENT, "a": "From frame %d to frame %d."}
+TOKENS = {**SEGMENT, "a": "<loc> <frame%d> </loc> <loc> <frame%d> </loc>"}
+CAPTION = {**SEGMENT, "q": "From second %.1f to second %.1f.", "a": "100% of it burns"}
+
+
+@pytest.mark.parametrize(
+    ("item", "represent", "expected"),
+    [
+        (SECONDS, "seconds", ("When?", "From second 1.0 to second 3.0.")),
+        (FRAMES, "frames", ("When?", "From frame 1 to frame 4.")),
+        (TOKENS, "frames", ("When?", "<loc> <frame1> </loc> <loc> <frame4> </loc>")),
+        (CAPTION, "seconds", ("From second 1.0 to second 3.0.", "100% of it burns")),
+    ],
+)
+def test_numbers_go_into_the_templates(
+    item: dict[str, Any], represent: Any, expected: tuple[str, str], tmp_path: Path
+) -> None:
+    (record,) = read(tmp_path, {"video": "v.mp4", "QA": [item]})
+    check_templates(record, source(represent=represent))
+    (turn,) = turns_about(record, source(represent=represent), Span(1.0, 9.0), np.random.default_rng(0), 12)
+    assert (turn.question, turn.answer) == expected
+
+
+def test_rows_without_a_place_for_numbers_are_refused(tmp_path: Path) -> None:
+    (record,) = read(tmp_path, {"video": "v.mp4", "QA": [SEGMENT]})
+    check_templates(record, source())
+    with pytest.raises(AnnotationError, match=r"rows\.json row 0: neither answer nor question has two places"):
+        check_templates(record, source(represent="seconds"))
+
+
+def test_windows_of_numbers_hold_the_segment_and_leave_it_room(tmp_path: Path) -> None:
+    (record,) = read(tmp_path, {"video": "v.mp4", "QA": [SECONDS]})
+    rng = np.random.default_rng(0)
+    for _ in range(200):
+        window = draw_window(record, source(represent="seconds"), rng, 12)
+        assert window is not None
+        assert window.contains(Span(2.0, 4.0))
+        assert WHOLE.contains(window)
+        assert 2 * 2.0 - 1e-9 <= window.end - window.start <= 20.0
+
+
+def test_captions_describe_their_own_window_alone(tmp_path: Path) -> None:
+    (record,) = read(tmp_path, {"video": "v.mp4", "QA": [{**SEGMENT, "q": "", "a": "A dog runs."}]})
+    settings, rng = source(represent="caption"), np.random.default_rng(0)
+    assert draw_window(record, settings, rng, 12) == Span(2.0, 4.0)
+    assert turns_about(record, settings, Span(2.0, 4.0), rng, 12) == (Turn("", "A dog runs.", "Watch."),)
+    assert turns_in(record, settings, WHOLE, 20.0, rng, 12) is None
+
+
+def test_timed_captions_are_plain_text_with_the_part_before_or_after(tmp_path: Path) -> None:
+    (record,) = read(tmp_path, {"video": "v.mp4", "QA": [{**SEGMENT, "q": "", "a": "A dog runs."}]})
+    rng = np.random.default_rng(0)
+    turns = [turns_about(record, source(represent="timed_caption"), WHOLE, rng, 12)[0] for _ in range(30)]
+    assert all(turn.is_plain for turn in turns)
+    assert {turn.answer for turn in turns} == {
+        "at the beginning of the video a dog runs",
+        "a dog runs at the beginning of the video",
+    }
 
 
 @pytest.mark.parametrize(

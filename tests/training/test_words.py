@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from hawkeye.config import ConfigError, StageSettings
+from hawkeye.config import ConfigError, SourceSettings, StageSettings
 from hawkeye.data.sources import Sample, Source
 from hawkeye.prompts import Turn
 from hawkeye.training.words import WordClassifier, WordCollator, check_word_stage
@@ -76,4 +76,4 @@ def test_rows_without_videos_are_refused() -> None:
         name="one", objective="words", steps=1, windows_per_step=1, learning_rate=1.0, sources={"text": 1.0}
     )
     with pytest.raises(ConfigError, match="stage 'one': objective 'words' needs videos, but source 'text' has none"):
-        check_word_stage(stage, {"text": Source("text", [], None, "crop")})
+        check_word_stage(stage, {"text": Source("text", [], None, SourceSettings(annotations="text.json"))})

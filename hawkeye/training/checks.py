@@ -1,0 +1,77 @@
+"""What is looked at before the first step: the sources' rows, and their videos."""
+
+from __future__ import annotations
+
+import logging
+
+import numpy as np
+import torch
+
+from hawkeye.config import TrainSettings
+from hawkeye.data.frame_cache import FrameCache
+from hawkeye.data.frames import FrameStore
+from hawkeye.data.instruction import AnnotationError
+from hawkeye.data.sources import Source, read_source
+from hawkeye.data.video import VideoError, open_video
+
+logger = logging.getLogger(__name__)
+
+OPENED_PER_SOURCE = 20
+"""Videos of each source that are opened before training; all are looked for."""
+
+
+def read_sources(settings: TrainSettings) -> dict[str, Source]:
+    """Reads and checks every source of a run.
+
+    Raises:
+        AnnotationError: naming file and row; or the missing sources, unless they are allowed to be.
+    """
+    sources, missing = {}, []
+    for name, source in settings.sources.items():
+        if not (settings.data_dir / source.annotations).exists():
+            missing.append(f"{name} ({settings.data_dir / source.annotations})")
+        else:
+            sources[name] = read_source(name, source, settings.data_dir, settings.seed)
+    if missing and not (settings.allow_missing_sources and sources):
+        raise AnnotationError(
+            f"{len(missing)} of {len(settings.sources)} sources are missing: {', '.join(missing)}; "
+            "allow_missing_sources=true trains on the others"
+        )
+    for name in missing:
+        logger.warning("source %s is missing, and left out", name)
+    return sources
+
+
+def check_videos(settings: TrainSettings, sources: dict[str, Source], frames: FrameStore) -> None:
+    """Looks for every video; decodes all of them into the cache, or opens a sample where there is none.
+
+    Raises:
+        VideoError: naming videos that are missing or cannot be read, past the share that the run allows.
+    """
+    for source in sources.values():
+        paths = {path: None for record in source.records if (path := source.video_path(record))}
+        missing = [path for path in paths if not path.exists()]
+        if isinstance(frames, FrameCache):
+            found = [path for path in paths if path not in set(missing)]
+            failures = list(frames.fill(sorted(found), torch.get_num_threads()).values())
+        else:
+            failures = _failures(source, [path for path in paths if path not in set(missing)], settings.seed)
+        failures = [f"{path}: no such file" for path in missing] + failures
+        for failure in failures[:5]:
+            logger.warning("source %s: %s", source.name, failure)
+        if len(failures) > settings.max_unreadable_ratio * len(paths):
+            raise VideoError(
+                f"source {source.name!r}: {len(failures)} of {len(paths)} videos cannot be read, more than "
+                f"max_unreadable_ratio={settings.max_unreadable_ratio:g} allows: {'; '.join(failures[:3])}"
+            )
+
+
+def _failures(source: Source, paths: list, seed: int) -> list[str]:
+    rng = np.random.default_rng([seed, *source.name.encode()])
+    failures = []
+    for index in rng.choice(len(paths), min(OPENED_PER_SOURCE, len(paths)), replace=False):
+        try:
+            open_video(paths[index], fps=source.settings.fps).close()
+        except VideoError as error:
+            failures.append(str(error))
+    return failures

@@ -1,0 +1,115 @@
+"""What may go wrong in a step, counted, told, and limited: unreadable videos, losses that are no number, signals."""
+
+from __future__ import annotations
+
+import logging
+import signal
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import Any
+
+from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+from transformers.trainer_callback import ExportableState
+
+from hawkeye.data.collate import BatchReport
+
+logger = logging.getLogger(__name__)
+
+MIN_SAMPLES = 100
+"""So many samples are seen before a ratio of unreadable ones means anything."""
+
+
+class TrainingError(RuntimeError):
+    """A run that cannot go on; the message says why and what to do."""
+
+
+class Interrupted(KeyboardInterrupt):
+    """A run that was asked to stop, and has saved its state."""
+
+
+class StepWatch(TrainerCallback, ExportableState):
+    """Counts of what went wrong since the start of a stage; saved with its checkpoints.
+
+    Args:
+        max_unreadable_ratio: the run stops when more than this share of the samples could not be read.
+        max_skipped_steps: the run stops when more batches than this had a loss that is no number.
+    """
+
+    def __init__(self, max_unreadable_ratio: float, max_skipped_steps: int) -> None:
+        self.max_unreadable_ratio = max_unreadable_ratio
+        self.max_skipped_steps = max_skipped_steps
+        self.samples = 0
+        self.unreadable = 0
+        self.skipped = 0
+        self.unreadable_by_source: Counter[str] = Counter()
+
+    def state(self) -> dict[str, Any]:
+        """For the Trainer's checkpoints."""
+        limits = {"max_unreadable_ratio": self.max_unreadable_ratio, "max_skipped_steps": self.max_skipped_steps}
+        counts = {"samples": self.samples, "unreadable": self.unreadable, "skipped": self.skipped}
+        return {"args": limits, "attributes": counts | {"unreadable_by_source": dict(self.unreadable_by_source)}}
+
+    def note_own(self, report: BatchReport) -> None:
+        """Tells which samples of this process's batch could not be read."""
+        for sample in report.unreadable:
+            self.unreadable_by_source[sample.source] += 1
+            logger.warning("dropped %s of source %s: %s", sample.place, sample.source, sample.reason)
+
+    def count(self, samples: int, unreadable: int, is_skipped: bool) -> None:
+        """Counts a batch of all processes together.
+
+        Raises:
+            TrainingError: if a limit is passed, on every process alike.
+        """
+        self.samples += samples
+        self.unreadable += unreadable
+        self.skipped += is_skipped
+        if self.samples >= MIN_SAMPLES and self.unreadable > self.max_unreadable_ratio * self.samples:
+            raise TrainingError(
+                f"{self.unreadable} of {self.samples} samples could not be read "
+                f"({', '.join(f'{name}: {count}' for name, count in self.unreadable_by_source.items())} on this "
+                f"process), more than max_unreadable_ratio={self.max_unreadable_ratio:g} allows"
+            )
+        if self.skipped > self.max_skipped_steps:
+            raise TrainingError(
+                f"the loss was not a finite number in {self.skipped} batches, more than "
+                f"max_skipped_steps={self.max_skipped_steps} allows"
+            )
+
+
+class SignalWatch(TrainerCallback):
+    """Turns Ctrl-C and SIGTERM into a checkpoint at the end of the step; a second one stops at once."""
+
+    def __init__(self) -> None:
+        self.received: int | None = None
+
+    @contextmanager
+    def listening(self) -> Iterator[None]:
+        """While the context is open, the two signals are waited for."""
+        before = {number: signal.signal(number, self._note) for number in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    def _note(self, number: int, frame: FrameType | None) -> None:  # noqa: ARG002 - the signal module's signature
+        if self.received is not None:
+            raise KeyboardInterrupt
+        self.received = number
+        logger.warning("%s: saving at the end of this step, then leaving", signal.Signals(number).name)
+
+    def on_step_end(
+        self,
+        args: TrainingArguments,  # noqa: ARG002 - the library's signature
+        state: TrainerState,  # noqa: ARG002
+        control: TrainerControl,
+        **_: Any,
+    ) -> TrainerControl:
+        """Asks for a checkpoint and for the end of training, after a signal."""
+        if self.received is not None:
+            control.should_save = True
+            control.should_training_stop = True
+        return control
