@@ -36,7 +36,7 @@ from hawkeye.prompts import (
     grounding_question,
     qa_question,
 )
-from hawkeye.temporal import Choice
+from hawkeye.temporal import Choice, Span, best_choice, sample_path_window, sample_window
 
 Row = dict[str, Any]
 """One JSON object, as it is written."""
@@ -44,6 +44,7 @@ Row = dict[str, Any]
 CAPTION_INSTRUCTION = "Watch the video and say what happens in it."
 EVENT_QUESTION = "What happens in the video?"
 LIST_QUESTION = "List the events of the video in order."
+TIMES_QUESTION = "What happens in which part of the video?"
 THEN = ", then "
 
 PARAPHRASES = {"grounding": 3, "grounding_open": 2, "choice_caption": 1}
@@ -52,6 +53,8 @@ QUESTIONS = {Kind.ORDER: 3, Kind.END: 1, Kind.FIRST: 2, Kind.COUNT: 2}
 """Training questions per video."""
 LISTED_PARTS = 2
 """Parts of each video whose events are listed, beside the whole."""
+TIMED_WINDOWS = 6
+"""Windows of each video whose events are listed with the part that they happen in."""
 ALONE_RATIO = 0.4
 """Share of the text-only grounding rows whose text is the part alone, without an event: the easiest, learned first."""
 TEST_QUERIES = 4
@@ -219,8 +222,7 @@ def _letters(plan: Plan, rng: np.random.Generator) -> Iterator[Row]:
         events = draw_combinations(int(rng.integers(1, 4)), rng)
         parts = [list(Choice)[rng.integers(len(Choice))] for _ in events]
         asked = int(rng.integers(len(events)))
-        named = [f"{canonical(what)} {CHOICE_SENTENCES[part]}" for what, part in zip(events, parts)]
-        text = CHOICE_SENTENCES[parts[asked]] if rng.uniform() < ALONE_RATIO else ", ".join(named)
+        text = CHOICE_SENTENCES[parts[asked]] if rng.uniform() < ALONE_RATIO else _timed(events, parts)
         order = _choice_order(rng)
         question = grounding_question(query(events[asked], rng), order)
         item = {"i": GROUNDING_INSTRUCTION, "q": question, "a": _best_option(order, parts[asked])}
@@ -238,6 +240,31 @@ def _text(plan: Plan, rng: np.random.Generator) -> Iterator[Row]:
             yield {"text": text, "QA": [_question_item(question)]}
 
 
+def _timed(events: Sequence[Combination], parts: Sequence[Choice]) -> str:
+    return ", ".join(f"{canonical(what)} {CHOICE_SENTENCES[part]}" for what, part in zip(events, parts))
+
+
+def _event_times(plan: Plan, rng: np.random.Generator) -> Iterator[Row]:
+    """Windows that recursion might ask about, and in which part of them each of their events happens: what the text of
+    the `_letters` rows says in words. An event counts when half of it is in the window."""
+    whole = Span(0.0, plan.duration)
+    for _ in range(TIMED_WINDOWS):
+        around = plan.events[rng.integers(len(plan.events))].span
+        window, _ = (sample_path_window if rng.uniform() < 0.5 else sample_window)(around, whole, rng)
+        window = Span(_round(window.start), _round(window.end))
+        shown = [
+            event
+            for event in plan.events
+            if min(event.span.end, window.end) - max(event.span.start, window.start) >= event.span.duration / 2
+        ]
+        if not shown:  # the window cuts off more than half of all that is in it
+            continue
+        answer = _timed([event.what for event in shown], [best_choice(window, event.span) for event in shown])
+        yield _row(
+            plan, {"i": CAPTION_INSTRUCTION, "q": TIMES_QUESTION, "a": answer}, start=window.start, end=window.end
+        )
+
+
 TRAINING_ROWS = {
     "grounding": _grounding,
     "grounding_open": _grounding_open,
@@ -247,6 +274,7 @@ TRAINING_ROWS = {
     "qa": _qa,
     "letters": _letters,
     "text": _text,
+    "event_times": _event_times,
 }
 """Training files and what makes their rows from a plan."""
 

@@ -23,10 +23,13 @@ from data_preparing.shapes.language import NOUNS, VERBS
 from data_preparing.shapes.world import HELD_OUT, Colour, Combination, Shape, Split, draw_plan
 from hawkeye.data.instruction import read_records
 from hawkeye.prompts import CHOICE_SENTENCES, GROUNDING_INSTRUCTION, QA_INSTRUCTION
-from hawkeye.temporal import Choice
+from hawkeye.temporal import Choice, Span, best_choice
 
 SETTINGS = WorldSettings(seed=1, train_videos=3, test_videos=3)
-TRAIN_FILES = ("grounding", "grounding_open", "choice_caption", "event_caption", "event_list", "qa", "letters", "text")
+TRAIN_FILES = (
+    *("grounding", "grounding_open", "choice_caption", "event_caption", "event_list", "event_times", "qa"),
+    *("letters", "text"),
+)
 QA_KINDS = ("order", "count", "end", "first")
 GROUNDING_QUESTION = re.compile(r"During which part of the video does '(.+)' occur\?")
 
@@ -85,6 +88,7 @@ def test_videos_are_what_world_json_says(world: Path) -> None:
 def test_training_files_are_read_as_instruction_files(world: Path) -> None:
     counts = {name: len(read_records(world / "train" / f"{name}.json")) for name in TRAIN_FILES}
     events = sum(len(plan.events) for plan in draw_plans(SETTINGS)[0])
+    assert 0 < counts.pop("event_times") <= 3 * 6  # a window that shows no event is left out
     assert counts == {
         "grounding": 3 * events,
         "grounding_open": 2 * events,
@@ -140,6 +144,20 @@ def test_captions_and_lists_tell_the_events(world: Path) -> None:
         assert told == [what for what, (start, end) in events.items() if shown[0] <= start and end <= shown[1]]
         # The part begins and ends where nothing happens.
         assert all(end <= shown[0] or start >= shown[1] for what, (start, end) in events.items() if what not in told)
+
+
+def test_timed_lists_tell_the_part_of_each_event(world: Path) -> None:
+    for row in read(world, "train/event_times.json"):
+        window = Span(row["start"], row["end"])
+        expected = []
+        for what, (start, end) in events_of(world, row["video"]).items():
+            if min(end, window.end) - max(start, window.start) >= (end - start) / 2:
+                expected.append((what, CHOICE_SENTENCES[best_choice(window, Span(start, end))]))
+        told = []
+        for part in row["QA"][0]["a"].split(", "):
+            (sentence,) = [sentence for sentence in CHOICE_SENTENCES.values() if part.endswith(f" {sentence}")]
+            told.append((understand(part.removesuffix(f" {sentence}")), sentence))
+        assert told == expected
 
 
 def test_a_text_row_holds_its_answer(world: Path) -> None:
