@@ -115,4 +115,4 @@ def test_conversations_of_one_window_share_its_frames(processor: HawkEyeProcesso
 def test_a_batch_of_text_has_no_pixels(processor: HawkEyeProcessor) -> None:
     row = Sample(None, np.zeros(0), np.zeros(0, dtype=int), "a dog", ((Turn("What?", "A dog."),),), "row")
     batch = Collator(processor, AnswerWeights(), with_question=True)([row])
-    assert sorted(batch) == ["attention_mask", "input_ids", "labels", "loss_weights"]
+    assert sorted(batch) == ["attention_mask", "input_ids", "labels", "loss_weights", "report"]

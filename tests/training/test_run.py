@@ -189,7 +189,7 @@ def test_gradient_checkpointing_gives_the_same_weights(folder: Path) -> None:
 
 def test_unreadable_videos_stop_a_run_before_its_first_step(folder: Path) -> None:
     (folder / "v.mp4").write_bytes(b"no video")
-    with pytest.raises(VideoError, match=r"1 of 1 training videos cannot be read: .*v\.mp4"):
+    with pytest.raises(VideoError, match=r"source 'plain': 1 of 1 videos cannot be read, .*v\.mp4"):
         train(settings(folder))
     assert not (folder / "out" / "one").exists()
 

@@ -1,0 +1,51 @@
+"""What goes wrong in training is counted, told and limited."""
+
+from __future__ import annotations
+
+import os
+import signal
+
+import pytest
+from transformers import TrainerControl, TrainerState, TrainingArguments
+
+from hawkeye.data.collate import BatchReport
+from hawkeye.data.sources import Unreadable
+from hawkeye.training.watch import SignalWatch, StepWatch, TrainingError
+
+
+def test_unreadable_samples_are_told_and_limited(caplog: pytest.LogCaptureFixture) -> None:
+    watch = StepWatch(max_unreadable_ratio=0.02, max_skipped_steps=0)
+    watch.note_own(BatchReport(("a row 0",), (Unreadable("a row 7", "webvid", "v.mp4: truncated"),)))
+    assert "dropped a row 7 of source webvid: v.mp4: truncated" in caplog.text
+    watch.count(99, 3, is_skipped=False)  # too few samples to judge
+    with pytest.raises(TrainingError, match=r"3 of 100 samples could not be read \(webvid: 1 on this process\)"):
+        watch.count(1, 0, is_skipped=False)
+
+
+def test_skipped_batches_are_limited() -> None:
+    watch = StepWatch(max_unreadable_ratio=1, max_skipped_steps=1)
+    watch.count(4, 0, is_skipped=True)
+    watch.count(4, 0, is_skipped=False)
+    with pytest.raises(TrainingError, match="not a finite number in 2 batches, more than max_skipped_steps=1"):
+        watch.count(4, 0, is_skipped=True)
+
+
+def test_counts_come_back_from_a_checkpoint() -> None:
+    watch = StepWatch(max_unreadable_ratio=0.5, max_skipped_steps=9)
+    watch.note_own(BatchReport((), (Unreadable("row", "webvid", "gone"),)))
+    watch.count(10, 1, is_skipped=True)
+    again = StepWatch.from_state(watch.state())
+    assert again.state() == watch.state()
+
+
+def test_a_signal_saves_and_stops_at_the_end_of_the_step() -> None:
+    watch, arguments = SignalWatch(), TrainingArguments(output_dir="unused", use_cpu=True)
+    before = signal.getsignal(signal.SIGTERM)
+    with watch.listening():
+        assert not watch.on_step_end(arguments, TrainerState(), TrainerControl()).should_save
+        os.kill(os.getpid(), signal.SIGTERM)
+        control = watch.on_step_end(arguments, TrainerState(), TrainerControl())
+        assert (control.should_save, control.should_training_stop) == (True, True)
+        with pytest.raises(KeyboardInterrupt):
+            os.kill(os.getpid(), signal.SIGINT)  # the second one does not wait
+    assert signal.getsignal(signal.SIGTERM) is before
