@@ -1,4 +1,4 @@
-"""Run configurations: typed, read from YAML, with parents (`extends:`) and `key=value` overrides."""
+"""Run configurations: typed, read from YAML, with parents (`extends:`, one or several) and `key=value` overrides."""
 
 from __future__ import annotations
 
@@ -120,8 +120,19 @@ class TrainSettings(Settings):
     stages: list[StageSettings] = Field(min_length=1, description="The curriculum, in order.")
     optimizer: Literal["adamw", "muon"] = Field("adamw", description="Muon applies to matrices, AdamW to the rest.")
     weight_decay: float = Field(0.02, ge=0, description="On matrices alone.")
-    max_grad_norm: float = Field(1.0, gt=0, description="Gradients are clipped to this norm.")
+    max_grad_norm: float | None = Field(1.0, gt=0, description="Gradients are clipped to this norm; null: not at all.")
     precision: Literal["float32", "float16", "bfloat16"] = Field("float32", description="Of autocast, if not float32.")
+    frozen_precision: Literal["float32", "float16", "bfloat16"] = Field(
+        "float32", description="Type of the weights that do not train, in memory."
+    )
+    quantization: Literal["8bit", "4bit"] | None = Field(
+        None, description="Of the language model's own weights, while its adapters train (bitsandbytes)."
+    )
+    deepspeed: Path | None = Field(None, description="A DeepSpeed configuration, such as configs/deepspeed/zero2.json.")
+    export_checkpoints: bool = Field(
+        False,
+        description="Write the trained weights under the original's names, as ckpt_STEP.pth, with each checkpoint.",
+    )
     saved_precision: Literal["float32", "float16", "bfloat16"] = Field(
         "float32", description="Type of the final weights on disk."
     )
@@ -201,10 +212,11 @@ def _read_yaml(path: Path, children: tuple[Path, ...]) -> dict[str, Any]:
         raise ConfigError(f"{path}: not valid YAML ({' '.join(str(error).split())})") from None
     if not isinstance(values, dict):
         raise ConfigError(f"{path}: must hold a mapping of fields, not {type(values).__name__}")
-    parent = values.pop("extends", None)
-    if parent is None:
-        return values
-    return merge(_read_yaml(path.parent / parent, (*children, path)), values)
+    parents = values.pop("extends", [])
+    merged: dict[str, Any] = {}
+    for parent in [parents] if isinstance(parents, str) else parents:
+        merged = merge(merged, _read_yaml(path.parent / parent, (*children, path)))
+    return merge(merged, values)
 
 
 def merge(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:

@@ -53,7 +53,6 @@ def train(settings: TrainSettings) -> Path:
             check_word_stage(stage, sources)
     set_seed(settings.seed)
     model, processor = start_model(settings, sources)
-    freeze(model, settings.frozen)
     frames = frame_store(settings, processor)
     check_videos(settings, sources, frames)
     resolved = settings.model_dump(mode="json")
@@ -122,7 +121,7 @@ def run_stage(
     if (finished / "config.json").exists():
         logger.info("stage %s has finished: loading %s", stage.name, finished)
         model = HawkEye.from_pretrained(finished)
-        freeze(model, settings.frozen)
+        freeze(model, settings)
         return model
     data = TrainingSet(sources, stage, frames, num_positions=model.config.num_frames, seed=seed)
     arguments = stage_arguments(settings, stage, directory, seed, num_steps(data.sources, stage))
@@ -174,7 +173,8 @@ def stage_arguments(
         lr_scheduler_type="cosine" if clamped else "cosine_with_min_lr",
         lr_scheduler_kwargs={} if clamped else {"min_lr_rate": stage.min_lr_ratio},
         warmup_steps=warmup,
-        max_grad_norm=settings.max_grad_norm,
+        max_grad_norm=settings.max_grad_norm or 0.0,  # the library's word for none
+        deepspeed=str(settings.deepspeed) if settings.deepspeed else None,
         bf16=settings.precision == "bfloat16",
         fp16=settings.precision == "float16",
         use_cpu=not torch.accelerator.is_available(),

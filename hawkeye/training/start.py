@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import logging
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +12,12 @@ from transformers import PreTrainedTokenizerBase
 
 from hawkeye.config import ConfigError, ModelSettings, TrainSettings, load_settings, nearest
 from hawkeye.data.sources import Source
+from hawkeye.models.assembly import read_source
 from hawkeye.models.configuration import HawkEyeConfig
 from hawkeye.models.hawkeye import HawkEye
 from hawkeye.models.processing import HawkEyeProcessor, normalisation
+from hawkeye.models.quantization import quantization_config
+from hawkeye.models.weight_files import WeightFileError
 from hawkeye.models.word_tokenizer import build_word_tokenizer
 from hawkeye.prompts import (
     ASSISTANT,
@@ -28,6 +32,8 @@ from hawkeye.prompts import (
     STOP,
     frames_message,
 )
+
+logger = logging.getLogger(__name__)
 
 FIXED_PHRASES = (
     *CHOICE_SENTENCES.values(),
@@ -53,34 +59,77 @@ FIXED_PHRASES = (
 
 
 def start_model(settings: TrainSettings, sources: dict[str, Source]) -> tuple[HawkEye, HawkEyeProcessor]:
-    """The model and processor that training starts from.
+    """The model and processor that training starts from: frozen, and of the types, that the configuration says.
 
     Raises:
-        ConfigError: if `settings.model` is neither a model directory nor a YAML of sizes.
+        ConfigError: if `settings.model` is neither a model directory nor a YAML of sizes, or weights do not fit.
     """
     if settings.model.is_dir():
-        return HawkEye.from_pretrained(settings.model, dtype=torch.float32), HawkEyeProcessor.from_pretrained(
-            settings.model
-        )
-    if settings.model.suffix not in (".yaml", ".yml"):
+        model = _load(settings)
+        processor = HawkEyeProcessor.from_pretrained(settings.model)
+    elif settings.model.suffix in (".yaml", ".yml"):
+        model, processor = new_model(settings.model, texts_of(sources.values()))
+    else:
         raise ConfigError(f"model {str(settings.model)!r}: neither a model directory nor a YAML of sizes")
-    return new_model(settings.model, texts_of(sources.values()))
+    for path in settings.weights:
+        lay_over(model, path)
+    freeze(model, settings)
+    return model, processor
 
 
-def freeze(model: HawkEye, names: Sequence[str]) -> None:
-    """Stops the training of modules, or single weights, of a model.
+def _load(settings: TrainSettings) -> HawkEye:
+    if settings.quantization is None:
+        return HawkEye.from_pretrained(settings.model, dtype=torch.float32)
+    dtype = getattr(torch, settings.frozen_precision)
+    device = torch.accelerator.current_accelerator(check_available=True) or torch.device("cpu")
+    config = quantization_config(settings.quantization, dtype)
+    return HawkEye.from_pretrained(
+        settings.model, quantization_config=config, device_map={"": device}, dtype=torch.float32
+    )
+
+
+def lay_over(model: HawkEye, path: Path) -> None:
+    """Loads a checkpoint in the original's names over a model, and says what it changed.
 
     Raises:
-        ConfigError: if the model has none of that name.
+        WeightFileError: if it cannot be read, or holds an entry that the model lacks or has in another shape.
     """
-    for name in names:
+    source = read_source(path, model.config)
+    weights = {name.replace(".base_layer.", "."): weight for name, weight in model.named_parameters()}
+    for name, weight in source.tensors.items():
+        if name not in weights:
+            raise WeightFileError(f"{path}: the model has no weight {name!r}")
+        if weights[name].shape != weight.shape:
+            raise WeightFileError(
+                f"{path}: {name!r} has shape {list(weight.shape)}, but in the model {list(weights[name].shape)}"
+            )
+    with torch.no_grad():
+        for name, weight in source.tensors.items():
+            weights[name].copy_(weight)
+    ignored = "".join(f"; {count} ignored: {reason}" for reason, count in source.ignored_by_reason().items())
+    logger.info(
+        "weights %s: %d loaded, %d kept%s", path, len(source.tensors), len(weights) - len(source.tensors), ignored
+    )
+
+
+def freeze(model: HawkEye, settings: TrainSettings) -> None:
+    """Stops the training of the modules, or single weights, that the run freezes, and sets the type of all frozen ones.
+
+    Raises:
+        ConfigError: if the model has none of a name.
+    """
+    for name in settings.frozen:
         weights = [weight for key, weight in model.named_parameters() if key == name or key.startswith(f"{name}.")]
         if not weights:
             raise ConfigError(
-                f"frozen: the model has no module {name!r}{nearest(name, [n for n, _ in model.named_children()])}"
+                f"frozen: the model has no module {name!r}{nearest(name, [key for key, _ in model.named_children()])}"
             )
         for weight in weights:
             weight.requires_grad_(False)
+    dtype = getattr(torch, settings.frozen_precision)
+    for weight in model.parameters():
+        if not weight.requires_grad and weight.is_floating_point():
+            weight.data = weight.data.to(dtype)
 
 
 def new_model(path: Path, texts: Iterable[str]) -> tuple[HawkEye, HawkEyeProcessor]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+import os
 import shutil
 from functools import partial
 from pathlib import Path
@@ -18,6 +19,8 @@ from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 from hawkeye.config import StageSettings, TrainSettings
 from hawkeye.data.collate import IGNORED, BatchReport, Collator
 from hawkeye.data.sources import TrainingSet
+from hawkeye.models.checkpoint import to_original
+from hawkeye.models.weight_files import read_weights
 from hawkeye.training.optimizer import make_optimizer
 from hawkeye.training.watch import SignalWatch, StepWatch
 from hawkeye.training.words import WordCollator
@@ -46,12 +49,14 @@ class StageTrainer(Trainer):
     ) -> None:
         self.watch = StepWatch(settings.max_unreadable_ratio, settings.max_skipped_steps)
         self.signals = SignalWatch()
+        export_to = settings.output_dir if settings.export_checkpoints and stage.objective == "answers" else None
+        trained = frozenset(name for name, weight in model.named_parameters() if weight.requires_grad)
         super().__init__(
             model=model,
             args=arguments,
             train_dataset=data,
             data_collator=collator,
-            callbacks=[self.watch, self.signals, _MarkComplete()],
+            callbacks=[self.watch, self.signals, _FinishCheckpoint(export_to, trained)],
         )
         self.settings = settings
         self.stage = stage
@@ -165,13 +170,35 @@ def clamped_cosine(step: int, *, warmup_steps: int, num_steps: int, floor: float
     return max(floor, 0.5 * (1 + math.cos(math.pi * progress)))
 
 
-class _MarkComplete(TrainerCallback):
-    """Marks a checkpoint as whole once it is."""
+class _FinishCheckpoint(TrainerCallback):
+    """Marks a checkpoint as whole once it is, and exports its trained weights where the run asks for that."""
+
+    def __init__(self, export_to: Path | None, trained: frozenset[str]) -> None:
+        self.export_to = export_to
+        self.trained = trained
 
     def on_save(self, args: TrainingArguments, state: Any, control: Any, **_: Any) -> None:  # noqa: ARG002
+        if not state.is_world_process_zero:
+            return
         directory = Path(str(args.output_dir)) / f"{PREFIX_CHECKPOINT_DIR}-{state.global_step}"
-        if state.is_world_process_zero:
-            (directory / COMPLETE).touch()
+        (directory / COMPLETE).touch()
+        if self.export_to is not None:
+            export_trained(directory, self.export_to / f"ckpt_{state.global_step}.pth", self.trained, state.global_step)
+
+
+def export_trained(checkpoint: Path, path: Path, trained: frozenset[str], step: int) -> None:
+    """Writes the trained weights of a checkpoint as the original does: its names, under "model"; whole or not at all.
+
+    Args:
+        checkpoint: a directory that holds all weights under our names.
+        path: the file to write.
+        trained: our names of the weights that train.
+        step: optimiser steps so far.
+    """
+    weights = {name: weight for name, weight in read_weights(checkpoint).items() if name in trained}
+    unfinished = path.with_name(f"{path.name}.unfinished")
+    torch.save({"model": to_original(weights), "global_step": step}, unfinished)
+    os.replace(unfinished, path)
 
 
 def last_checkpoint(directory: Path) -> Path | None:
