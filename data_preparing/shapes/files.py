@@ -44,6 +44,7 @@ Row = dict[str, Any]
 CAPTION_INSTRUCTION = "Watch the video and say what happens in it."
 EVENT_QUESTION = "What happens in the video?"
 LIST_QUESTION = "List the events of the video in order."
+# Lists and captions come with the instructions of the tasks that they prepare: what the Q-Former reads is the same.
 TIMES_QUESTION = "What happens in which part of the video?"
 THEN = ", then "
 
@@ -175,7 +176,7 @@ def _choice_caption(plan: Plan, rng: np.random.Generator) -> Iterator[Row]:  # n
     sentences = {choice: CHOICE_SENTENCES[choice].rstrip(".") for choice in Choice}
     questions = [[choice.value, f"What happens {text[0].lower()}{text[1:]}?"] for choice, text in sentences.items()]
     for event in plan.events:
-        item = {"i": CAPTION_INSTRUCTION, **_segment(plan, event), "q": questions, "a": canonical(event.what)}
+        item = {"i": GROUNDING_INSTRUCTION, **_segment(plan, event), "q": questions, "a": canonical(event.what)}
         yield _row(plan, item)
 
 
@@ -187,7 +188,7 @@ def _event_caption(plan: Plan, rng: np.random.Generator) -> Iterator[Row]:  # no
 
 def _event_list(plan: Plan, rng: np.random.Generator) -> Iterator[Row]:
     """The whole video, and parts of it that begin and end in the gaps between events."""
-    item = {"i": CAPTION_INSTRUCTION, "q": LIST_QUESTION}
+    item = {"i": QA_INSTRUCTION, "q": LIST_QUESTION}
     yield _row(plan, item | {"a": THEN.join(canonical(event.what) for event in plan.events)})
     for _ in range(LISTED_PARTS):
         first, last = sorted(rng.integers(len(plan.events), size=2))
@@ -259,9 +260,11 @@ def _event_times(plan: Plan, rng: np.random.Generator) -> Iterator[Row]:
         ]
         if not shown:  # the window cuts off more than half of all that is in it
             continue
+        # In any order: in that of time, the part of an event would follow from its place in the list.
+        shown = [shown[place] for place in rng.permutation(len(shown))]
         answer = _timed([event.what for event in shown], [best_choice(window, event.span) for event in shown])
         yield _row(
-            plan, {"i": CAPTION_INSTRUCTION, "q": TIMES_QUESTION, "a": answer}, start=window.start, end=window.end
+            plan, {"i": GROUNDING_INSTRUCTION, "q": TIMES_QUESTION, "a": answer}, start=window.start, end=window.end
         )
 
 

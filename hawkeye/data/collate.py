@@ -70,8 +70,8 @@ def encode_conversation(text: str, processor: HawkEyeProcessor, weights: Sequenc
 def answer_weights(turns: Sequence[Turn], text: str, settings: AnswerWeights) -> list[float]:
     """A loss weight for every character of a conversation.
 
-    In the answer to a multiple choice the letter decides and the other words follow from it; an answer that is one of
-    the four sentences decides as a whole. Other answers weigh 1, separators like the other words.
+    In the answer to a multiple choice the letter decides and the other words follow from it; in other answers, whose
+    words weigh 1, one of the four sentences decides wherever it stands. Separators weigh as the words that follow.
     """
     weights = [settings.rest] * len(text)
     position = 0
@@ -82,8 +82,10 @@ def answer_weights(turns: Sequence[Turn], text: str, settings: AnswerWeights) ->
         if letter:
             weights[start + letter.start(1)] = settings.letter
         else:
-            value = settings.letter if turn.answer in CHOICE_SENTENCES.values() else 1.0
-            weights[start:end] = [value] * len(turn.answer)
+            weights[start:end] = [1.0] * len(turn.answer)
+            for sentence in CHOICE_SENTENCES.values():
+                for match in re.finditer(re.escape(sentence), turn.answer):
+                    weights[start + match.start() : start + match.end()] = [settings.letter] * len(sentence)
     return weights
 
 

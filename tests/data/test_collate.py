@@ -83,6 +83,17 @@ def test_a_sentence_without_letters_decides_as_a_whole() -> None:
     assert weigh(turns) == [("At the end of the video.", 3.0), (" ###", 0.25)]
 
 
+def test_a_sentence_decides_within_a_longer_answer_too() -> None:
+    turns = [Turn("What when?", "a dog At the end of the video., a cat Throughout the entire video.")]
+    assert weigh(turns) == [
+        ("a dog ", 1.0),
+        ("At the end of the video.", 3.0),
+        (", a cat ", 1.0),
+        ("Throughout the entire video.", 3.0),
+        (" ###", 0.25),
+    ]
+
+
 def test_other_answers_weigh_one_each_turn_its_own() -> None:
     turns = [Turn("dog?", "dog"), Turn("", "dog")]
     assert weigh(turns) == [("dog", 1.0), (" ###Assistant: ", 0.25), ("dog", 1.0), (" ###", 0.25)]
