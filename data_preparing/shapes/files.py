@@ -36,7 +36,7 @@ from hawkeye.prompts import (
     grounding_question,
     qa_question,
 )
-from hawkeye.temporal import Choice, Span, best_choice, sample_path_window, sample_window
+from hawkeye.temporal import DEFAULT_NUM_FRAMES, Choice, Span, best_choice, sample_path_window, sample_window
 
 Row = dict[str, Any]
 """One JSON object, as it is written."""
@@ -46,9 +46,12 @@ EVENT_QUESTION = "What happens in the video?"
 LIST_QUESTION = "List the events of the video in order."
 # Lists and captions come with the instructions of the tasks that they prepare: what the Q-Former reads is the same.
 TIMES_QUESTION = "What happens in which part of the video?"
+FRAMES_QUESTION = "Which frames show which shape?"
+SHOWN_QUESTION = "Which frames show it?"
+NOTHING, SHOWN = ".", "it"
 THEN = ", then "
 
-PARAPHRASES = {"grounding": 3, "grounding_open": 2, "choice_caption": 1}
+PARAPHRASES = {"event_query": 2, "grounding": 3, "grounding_open": 2, "grounding_shown": 2, "choice_caption": 1}
 """Rows per event of the files about segments."""
 QUESTIONS = {Kind.ORDER: 3, Kind.END: 1, Kind.FIRST: 2, Kind.COUNT: 2}
 """Training questions per video."""
@@ -56,8 +59,12 @@ LISTED_PARTS = 2
 """Parts of each video whose events are listed, beside the whole."""
 TIMED_WINDOWS = 6
 """Windows of each video whose events are listed with the part that they happen in."""
+FRAME_WINDOWS = 4
+"""Windows of each video whose frames are listed; the first is the whole."""
 ALONE_RATIO = 0.4
 """Share of the text-only grounding rows whose text is the part alone, without an event: the easiest, learned first."""
+SHORTEST_LISTED = 3.0
+"""Seconds that a window whose frames are listed has at least, away from the video's end."""
 TEST_QUERIES = 4
 """Grounding queries per test video."""
 
@@ -268,6 +275,45 @@ def _event_times(plan: Plan, rng: np.random.Generator) -> Iterator[Row]:
         )
 
 
+def _event_frames(plan: Plan, rng: np.random.Generator) -> Iterator[Row]:
+    """What each frame of a window shows: colour and shape of the event in the middle of its twelfth, or nothing."""
+    for number in range(FRAME_WINDOWS):
+        start, end = (0.0, plan.duration) if number == 0 else sorted(rng.uniform(0, plan.duration, size=2))
+        start, end = _round(start), _round(max(end, min(start + SHORTEST_LISTED, plan.duration)))
+        middles = _frame_middles(Span(start, end))
+        seen = [next((e.what for e in plan.events if e.span.start <= m <= e.span.end), None) for m in middles]
+        answer = ", ".join(f"{what.colour.value} {what.shape.value}" if what else NOTHING for what in seen)
+        yield _row(plan, {"i": GROUNDING_INSTRUCTION, "q": FRAMES_QUESTION, "a": answer}, start=start, end=end)
+
+
+def _grounding_shown(plan: Plan, rng: np.random.Generator) -> Iterator[Row]:
+    """Queries answered by the part of a window, and then frame by frame: twelve answers in place of one."""
+    whole = Span(0.0, plan.duration)
+    for event in plan.events:
+        for _ in range(PARAPHRASES["grounding_shown"]):
+            window, _ = (sample_path_window if rng.uniform() < 0.5 else sample_window)(event.span, whole, rng)
+            window = Span(_round(window.start), _round(window.end))
+            part = CHOICE_SENTENCES[best_choice(window, event.span)]
+            frames = [event.span.start <= middle <= event.span.end for middle in _frame_middles(window)]
+            first = {"i": GROUNDING_INSTRUCTION, "q": GROUNDING_QUESTION % query(event.what, rng), "a": part}
+            then = {"i": "", "q": SHOWN_QUESTION, "a": ", ".join(SHOWN if shown else NOTHING for shown in frames)}
+            yield {"video": plan.name, "QA": [first, then], "start": window.start, "end": window.end}
+
+
+def _frame_middles(window: Span) -> list[float]:
+    """The middles of the parts of a window that its frames are taken from, in seconds."""
+    part = (window.end - window.start) / DEFAULT_NUM_FRAMES
+    return [window.start + (place + 0.5) * part for place in range(DEFAULT_NUM_FRAMES)]
+
+
+def _event_query(plan: Plan, rng: np.random.Generator) -> Iterator[Row]:
+    """Captions in all the words that queries use."""
+    for event in plan.events:
+        for _ in range(PARAPHRASES["event_query"]):
+            item = {"i": CAPTION_INSTRUCTION, "q": EVENT_QUESTION, "a": query(event.what, rng)}
+            yield _row(plan, item, start=_round(event.span.start), end=_round(event.span.end))
+
+
 TRAINING_ROWS = {
     "grounding": _grounding,
     "grounding_open": _grounding_open,
@@ -278,6 +324,9 @@ TRAINING_ROWS = {
     "letters": _letters,
     "text": _text,
     "event_times": _event_times,
+    "event_frames": _event_frames,
+    "grounding_shown": _grounding_shown,
+    "event_query": _event_query,
 }
 """Training files and what makes their rows from a plan."""
 

@@ -23,19 +23,27 @@ from hawkeye.models.processing import HawkEyeProcessor
 
 
 class WordClassifier(nn.Module):
-    """A model's video encoder under two linear layers, which are thrown away afterwards.
+    """A model's video encoder under two linear layers.
 
-    One guesses the window's words, the other from each patch alone the place of its frame among the model's frames.
-    Words alone would teach the encoder to forget when it saw something: its position embeddings are small.
+    One guesses the window's words. Its weights are the Q-Former's word embeddings, which so come to point where the
+    encoder's features do: a question's words then match what they name. The other, thrown away afterwards, guesses
+    from each patch alone the place of its frame among the model's frames; words alone would teach the encoder to forget
+    when it saw something, because its position embeddings are small.
     """
 
     def __init__(self, model: HawkEye) -> None:
         super().__init__()
+        widths = model.config.vision_config.hidden_size, model.config.qformer_config.hidden_size
+        if widths[0] != widths[1]:
+            raise ConfigError(
+                f"objective 'words' ties the Q-Former's word embeddings to the encoder's features, but they are "
+                f"{widths[1]} and {widths[0]} wide"
+            )
         self.vision_encoder = model.vision_encoder
         self.vision_layernorm = model.vision_layernorm
-        width = model.config.vision_config.hidden_size
-        self.word_head = nn.Linear(width, model.config.text_config.vocab_size)
-        self.place_head = nn.Linear(width, model.config.num_frames)
+        self.word_embeddings = model.qformer.embeddings.word_embeddings
+        self.word_bias = nn.Parameter(torch.zeros(self.word_embeddings.num_embeddings))
+        self.place_head = nn.Linear(model.config.vision_config.hidden_size, model.config.num_frames)
 
     def forward(self, pixel_values: Tensor, frame_positions: Tensor, words: Tensor) -> dict[str, Tensor]:
         """The loss: cross-entropy of the words, guessed from a window's mean feature, and of the places.
@@ -46,7 +54,8 @@ class WordClassifier(nn.Module):
             words: `[V, vocabulary]`, 1 for the words of the window's answers and 0 for all others.
         """
         features = self.vision_layernorm(self.vision_encoder(pixel_values, frame_positions))  # [V, T * P, C]
-        guessed = self.word_head(features.mean(1)).float().log_softmax(-1)
+        logits = F.linear(features.mean(1), self.word_embeddings.weight, self.word_bias)
+        guessed = logits.float().log_softmax(-1)
         of_words = -(guessed * words / words.sum(-1, keepdim=True)).sum(-1).mean()
         patches = features.shape[1] // frame_positions.shape[1]
         places = self.place_head(features).float().flatten(0, 1)  # [V * T * P, num_frames]

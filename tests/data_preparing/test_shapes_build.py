@@ -27,8 +27,8 @@ from hawkeye.temporal import Choice, Span, best_choice
 
 SETTINGS = WorldSettings(seed=1, train_videos=3, test_videos=3)
 TRAIN_FILES = (
-    *("grounding", "grounding_open", "choice_caption", "event_caption", "event_list", "event_times", "qa"),
-    *("letters", "text"),
+    *("grounding", "grounding_open", "grounding_shown", "choice_caption", "event_caption", "event_query"),
+    *("event_list", "event_times", "event_frames", "qa", "letters", "text"),
 )
 QA_KINDS = ("order", "count", "end", "first")
 GROUNDING_QUESTION = re.compile(r"During which part of the video does '(.+)' occur\?")
@@ -92,9 +92,12 @@ def test_training_files_are_read_as_instruction_files(world: Path) -> None:
     assert counts == {
         "grounding": 3 * events,
         "grounding_open": 2 * events,
+        "grounding_shown": 2 * events,
         "choice_caption": events,
         "event_caption": events,
+        "event_query": 2 * events,
         "event_list": 3 * 3,
+        "event_frames": 3 * 4,
         "qa": 3 * 8,
         "letters": 2 * events,
         "text": 3 * events,
@@ -158,6 +161,35 @@ def test_timed_lists_tell_the_part_of_each_event(world: Path) -> None:
             (sentence,) = [sentence for sentence in CHOICE_SENTENCES.values() if part.endswith(f" {sentence}")]
             told.append((understand(part.removesuffix(f" {sentence}")), sentence))
         assert sorted(told, key=str) == sorted(expected, key=str)
+
+
+def test_frame_lists_tell_what_is_shown_in_the_middle_of_each_twelfth(world: Path) -> None:
+    for row in read(world, "train/event_frames.json"):
+        events = events_of(world, row["video"])
+        length = (row["end"] - row["start"]) / 12
+        told = row["QA"][0]["a"].split(", ")
+        assert len(told) == 12
+        for place, shown in enumerate(told):
+            moment = row["start"] + (place + 0.5) * length
+            active = [what for what, (start, end) in events.items() if start <= moment <= end]
+            assert shown == (f"{active[0].colour.value} {active[0].shape.value}" if active else ".")
+
+
+def test_queries_shown_frame_by_frame_agree_with_their_part(world: Path) -> None:
+    for row in read(world, "train/grounding_shown.json"):
+        first, then = row["QA"]
+        (wanted,) = GROUNDING_QUESTION.findall(first["q"])
+        start, end = events_of(world, row["video"])[understand(wanted)]
+        window = Span(row["start"], row["end"])
+        assert first["a"] == CHOICE_SENTENCES[best_choice(window, Span(start, end))]
+        length = (window.end - window.start) / 12
+        moments = [window.start + (place + 0.5) * length for place in range(12)]
+        assert then["a"] == ", ".join("it" if start <= moment <= end else "." for moment in moments)
+
+
+def test_captions_in_the_words_of_queries_name_their_event(world: Path) -> None:
+    for row in read(world, "train/event_query.json"):
+        assert (row["start"], row["end"]) == events_of(world, row["video"])[understand(row["QA"][0]["a"])]
 
 
 def test_a_text_row_holds_its_answer(world: Path) -> None:

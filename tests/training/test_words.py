@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from torch.nn import functional as F
 
 from hawkeye.config import ConfigError, SourceSettings, StageSettings
 from hawkeye.data.sources import Sample, Source
@@ -43,7 +44,9 @@ def test_the_loss_is_that_of_the_words_and_of_each_patchs_place(tmp_path: Path) 
     batch = WordCollator(processor)([sample(0, "red circle")])
     features = model.encode_frames(batch["pixel_values"], batch["frame_positions"])[0]  # [P, C]
     red, circle = processor.tokenizer.convert_tokens_to_ids(["red", "circle"])
-    words = -torch.log_softmax(classifier.word_head(features.mean(0)), -1)[[red, circle]].mean()
+    words = -torch.log_softmax(F.linear(features.mean(0), classifier.word_embeddings.weight, classifier.word_bias), -1)[
+        [red, circle]
+    ].mean()
     places = -torch.log_softmax(classifier.place_head(features), -1)[:, 3].mean()
     torch.testing.assert_close(loss_of(classifier, batch), words + places)
 
@@ -55,8 +58,7 @@ def test_places_are_those_of_each_frame(tmp_path: Path) -> None:
     two = Sample(frames, np.zeros(2), np.array([1, 7]), None, ((Turn("What?", "red"),),), "row")
     with torch.no_grad():
         classifier.place_head.weight.zero_()
-        classifier.word_head.weight.zero_()
-        classifier.word_head.bias.zero_()
+        classifier.word_embeddings.weight.zero_()
         classifier.place_head.bias.copy_(torch.arange(12.0))
         loss = loss_of(classifier, WordCollator(processor)([two]))
     places = -torch.log_softmax(torch.arange(12.0), -1)[[1, 7]].mean()
