@@ -15,7 +15,7 @@ ROOT = Path(__file__).parent.parent / "configs"
 @pytest.mark.parametrize("path", sorted((ROOT / "train").glob("*.yaml")), ids=lambda path: path.stem)
 def test_training_configurations_load(path: Path) -> None:
     settings = load_settings(path, TrainSettings)
-    assert all(name in settings.sources for stage in settings.stages for name in stage.sources)
+    assert all(name in settings.sources for stage in settings.stages for name in stage.sources or ())
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "eval").glob("*.yaml")), ids=lambda path: path.stem)

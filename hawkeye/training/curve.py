@@ -18,10 +18,10 @@ def loss_history(settings: TrainSettings) -> list[tuple[str, list[int], list[flo
             key=lambda path: int(path.parent.name.rsplit("-", 1)[1]),
         )
         if states:
-            entries = json.loads(states[-1].read_text(encoding="utf-8"))["log_history"]
-            figures = [(before + entry["step"], entry["loss"]) for entry in entries if "loss" in entry]
+            state = json.loads(states[-1].read_text(encoding="utf-8"))
+            figures = [(before + entry["step"], entry["loss"]) for entry in state["log_history"] if "loss" in entry]
             history.append((stage.name, [step for step, _ in figures], [loss for _, loss in figures]))
-        before += stage.steps
+            before += state["max_steps"]
     return history
 
 

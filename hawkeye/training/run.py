@@ -134,7 +134,7 @@ def run_stage(
     )
     if stage.objective == "words":
         set_seed(seed)  # the same first weights, whether or not a run was stopped before this stage
-        trained, collator = WordClassifier(model), WordCollator(processor)
+        trained, collator = WordClassifier(model), WordCollator(processor, model.config.num_frames)
     last = last_checkpoint(directory)
     if last:
         logger.info("stage %s goes on from %s", stage.name, last)

@@ -145,7 +145,7 @@ class StageTrainer(Trainer):
                 loss = self.compute_loss(model, inputs, num_items_in_batch=num_items_in_batch)
         is_finite = bool(loss.isfinite())
         if not is_finite:
-            logger.warning("the loss is %s for %s", float(loss), "; ".join(report.places))
+            logger.warning("the loss is %s for %s", loss.item(), "; ".join(report.places))
         unreadable = len(report.unreadable)
         counts = torch.tensor([len(report.places) + unreadable, unreadable, int(not is_finite)], device=loss.device)
         samples, unreadable, broken = self.accelerator.reduce(counts, "sum").tolist()

@@ -46,31 +46,37 @@ class WordClassifier(nn.Module):
         self.place_head = nn.Linear(model.config.vision_config.hidden_size, model.config.num_frames)
 
     def forward(self, pixel_values: Tensor, frame_positions: Tensor, words: Tensor) -> dict[str, Tensor]:
-        """The loss: cross-entropy of the words, guessed from a window's mean feature, and of the places.
+        """The loss: cross-entropy of the words, guessed from each frame's mean feature, and of the places.
 
         Args:
             pixel_values: `[V, T, 3, H, W]`.
             frame_positions: `[V, T]`, see `UMTVideoEncoder.forward`.
-            words: `[V, vocabulary]`, 1 for the words of the window's answers and 0 for all others.
+            words: `[V, T, vocabulary]`, 1 for the words of each frame and 0 for all others.
         """
         features = self.vision_layernorm(self.vision_encoder(pixel_values, frame_positions))  # [V, T * P, C]
-        logits = F.linear(features.mean(1), self.word_embeddings.weight, self.word_bias)
-        guessed = logits.float().log_softmax(-1)
-        of_words = -(guessed * words / words.sum(-1, keepdim=True)).sum(-1).mean()
-        patches = features.shape[1] // frame_positions.shape[1]
-        places = self.place_head(features).float().flatten(0, 1)  # [V * T * P, num_frames]
-        of_places = F.cross_entropy(places, frame_positions.repeat_interleave(patches, dim=1).flatten())
-        return {"loss": of_words + of_places}
+        features = features.unflatten(1, (frame_positions.shape[1], -1))  # [V, T, P, C]
+        logits = F.linear(features.mean(2), self.word_embeddings.weight, self.word_bias)
+        of_words = -(logits.float().log_softmax(-1) * words / words.sum(-1, keepdim=True)).sum(-1).mean()
+        places = self.place_head(features).float()  # [V, T, P, num_frames]
+        targets = frame_positions[..., None].expand(places.shape[:-1])
+        return {"loss": of_words + F.cross_entropy(places.flatten(0, 2), targets.flatten())}
 
 
 @dataclass(frozen=True)
 class WordCollator:
-    """Makes `WordClassifier`'s batch of samples that show frames."""
+    """Makes `WordClassifier`'s batch of samples that show one frame each.
+
+    Frames of different videos stand together as if they were one window's, in its places: so each patch learns to keep
+    what its own frame shows apart from what its neighbours' do.
+    """
 
     processor: HawkEyeProcessor
+    num_frames: int
+    """Frames of a window; samples that do not fill one are left out of the batch."""
 
     def __call__(self, samples: Sequence[Sample | Unreadable]) -> dict[str, Any]:
         shown = [sample for sample in samples if isinstance(sample, Sample)]
+        shown = shown[: len(shown) // self.num_frames * self.num_frames]
         report = report_of(samples)
         if not shown:
             return {"report": report}
@@ -79,15 +85,24 @@ class WordCollator:
         for row, sample in enumerate(shown):
             answers = [turn.answer for turns in sample.conversations for turn in turns]
             words[row, tokenizer(" ".join(answers), add_special_tokens=False).input_ids] = 1
-        return shown_frames(shown, self.processor) | {"words": words, "report": report}
+        windows = len(shown) // self.num_frames
+        pixel_values = shown_frames(shown, self.processor)["pixel_values"]
+        return {
+            "pixel_values": pixel_values.flatten(0, 1).unflatten(0, (windows, self.num_frames)),
+            "frame_positions": torch.arange(self.num_frames).expand(windows, -1),
+            "words": words.unflatten(0, (windows, self.num_frames)),
+            "report": report,
+        }
 
 
 def check_word_stage(stage: StageSettings, sources: dict[str, Source]) -> None:
-    """Refuses a stage that pretrains the encoder on rows without frames.
+    """Refuses a stage that pretrains the encoder on rows without frames, or on several frames a row.
 
     Raises:
-        ConfigError: naming the source.
+        ConfigError: naming the stage, and the source.
     """
+    if stage.num_frames != 1:
+        raise ConfigError(f"stage {stage.name!r}: objective 'words' shows one frame a row, not {stage.num_frames}")
     for source in stage_sources(sources, stage):
         if source.videos is None:
             raise ConfigError(

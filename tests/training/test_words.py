@@ -27,48 +27,41 @@ def loss_of(classifier: WordClassifier, batch: dict[str, Any]) -> torch.Tensor:
     return classifier(**{name: value for name, value in batch.items() if name != "report"})["loss"]
 
 
-def test_words_are_those_of_all_answers_whatever_their_order(tmp_path: Path) -> None:
+def test_frames_of_different_rows_stand_together_each_with_its_words(tmp_path: Path) -> None:
     _, processor = make_small_model(tmp_path)
-    batch = WordCollator(processor)([sample(0, "red circle", "circle jumps"), sample(255, "blue")])
-    assert batch["pixel_values"].shape == (2, 1, 3, 16, 16)
-    assert batch["frame_positions"].tolist() == [[3], [3]]
+    samples = [sample(0, "red circle", "circle jumps"), sample(255, "blue"), sample(9, "left over")]
+    batch = WordCollator(processor, 2)(samples)
+    assert batch["pixel_values"].shape == (1, 2, 3, 16, 16)
+    assert batch["frame_positions"].tolist() == [[0, 1]]
+    assert batch["pixel_values"][0, 0].mean() < batch["pixel_values"][0, 1].mean()
     names = [
-        {processor.tokenizer.convert_ids_to_tokens(int(token)) for token in row.nonzero()} for row in batch["words"]
+        {processor.tokenizer.convert_ids_to_tokens(int(token)) for token in row.nonzero()} for row in batch["words"][0]
     ]
     assert names == [{"red", "circle", "jumps"}, {"blue"}]
+    assert WordCollator(processor, 2)(samples[:1]).keys() == {"report"}
 
 
-def test_the_loss_is_that_of_the_words_and_of_each_patchs_place(tmp_path: Path) -> None:
+def test_the_loss_is_that_of_each_frames_words_and_each_patchs_place(tmp_path: Path) -> None:
     model, processor = make_small_model(tmp_path)
     classifier = WordClassifier(model)
-    batch = WordCollator(processor)([sample(0, "red circle")])
-    features = model.encode_frames(batch["pixel_values"], batch["frame_positions"])[0]  # [P, C]
-    red, circle = processor.tokenizer.convert_tokens_to_ids(["red", "circle"])
-    words = -torch.log_softmax(F.linear(features.mean(0), classifier.word_embeddings.weight, classifier.word_bias), -1)[
-        [red, circle]
-    ].mean()
-    places = -torch.log_softmax(classifier.place_head(features), -1)[:, 3].mean()
-    torch.testing.assert_close(loss_of(classifier, batch), words + places)
-
-
-def test_places_are_those_of_each_frame(tmp_path: Path) -> None:
-    model, processor = make_small_model(tmp_path)
-    classifier = WordClassifier(model)
-    frames = np.zeros((2, 16, 16, 3), dtype=np.uint8)
-    two = Sample(frames, np.zeros(2), np.array([1, 7]), None, ((Turn("What?", "red"),),), "row")
-    with torch.no_grad():
-        classifier.place_head.weight.zero_()
-        classifier.word_embeddings.weight.zero_()
-        classifier.place_head.bias.copy_(torch.arange(12.0))
-        loss = loss_of(classifier, WordCollator(processor)([two]))
-    places = -torch.log_softmax(torch.arange(12.0), -1)[[1, 7]].mean()
-    torch.testing.assert_close(loss, places + np.log(len(processor.tokenizer)))
+    batch = WordCollator(processor, 2)([sample(0, "red circle"), sample(255, "blue")])
+    features = model.encode_frames(batch["pixel_values"], batch["frame_positions"])[0].unflatten(0, (2, -1))
+    red, circle, blue = processor.tokenizer.convert_tokens_to_ids(["red", "circle", "blue"])
+    guessed = [
+        torch.log_softmax(F.linear(frame.mean(0), classifier.word_embeddings.weight, classifier.word_bias), -1)
+        for frame in features
+    ]
+    words = -(guessed[0][[red, circle]].mean() + guessed[1][blue]) / 2
+    places = torch.stack(
+        [torch.log_softmax(classifier.place_head(frame), -1)[:, i] for i, frame in enumerate(features)]
+    )
+    torch.testing.assert_close(loss_of(classifier, batch), words - places.mean())
 
 
 def test_the_encoder_itself_learns(tmp_path: Path) -> None:
     model, processor = make_small_model(tmp_path)
     classifier = WordClassifier(model)
-    batch = WordCollator(processor)([sample(0, "red circle"), sample(255, "blue square")])
+    batch = WordCollator(processor, 2)([sample(0, "red circle"), sample(255, "blue square")])
     before = loss_of(classifier, batch).item()
     optimizer = torch.optim.SGD(model.vision_encoder.parameters(), lr=0.05)
     for _ in range(20):
@@ -78,9 +71,17 @@ def test_the_encoder_itself_learns(tmp_path: Path) -> None:
     assert loss_of(classifier, batch).item() < before - 0.1
 
 
-def test_rows_without_videos_are_refused() -> None:
+def test_rows_without_videos_or_with_several_frames_are_refused() -> None:
     stage = StageSettings(
-        name="one", objective="words", steps=1, windows_per_step=1, learning_rate=1.0, sources={"text": 1.0}
+        name="one",
+        objective="words",
+        steps=1,
+        windows_per_step=1,
+        num_frames=1,
+        learning_rate=1.0,
+        sources={"text": 1.0},
     )
+    with pytest.raises(ConfigError, match="shows one frame a row, not 12"):
+        check_word_stage(stage.model_copy(update={"num_frames": 12}), {})
     with pytest.raises(ConfigError, match="stage 'one': objective 'words' needs videos, but source 'text' has none"):
         check_word_stage(stage, {"text": Source("text", [], None, SourceSettings(annotations="text.json"))})
