@@ -9,6 +9,7 @@ The names below are imported when they are first used, so that `import hawkeye` 
 
 from __future__ import annotations
 
+import logging
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
     from hawkeye.pipeline import ground_video as ground
     from hawkeye.pipeline import load_model
     from hawkeye.temporal import Choice, Span
+
+# Where bitsandbytes is installed, importing it on a CPU warns of quicker kernels, whether or not it is used.
+logging.getLogger("bitsandbytes.backends.cpu.ops").setLevel(logging.ERROR)
 
 _HOMES = {
     "load_model": ("hawkeye.pipeline", "load_model"),

@@ -24,8 +24,11 @@ class ShownVideo(Protocol):
         duration: its length in seconds.
     """
 
-    seconds: np.ndarray
-    duration: float
+    @property
+    def seconds(self) -> np.ndarray: ...
+
+    @property
+    def duration(self) -> float: ...
 
     def pick(self, indices: Sequence[int], rng: np.random.Generator) -> np.ndarray:
         """Frames by index, uint8 `[T, S, S, 3]`."""

@@ -140,8 +140,8 @@ class TrainingSet(Dataset["Sample | Unreadable"]):
         total = num_steps(self.sources, self.stage) * self.stage.windows_per_step
         if self.stage.sources is None:
             every = np.array([(i, row) for i, source in enumerate(self.sources) for row in range(len(source.records))])
-            passes = [every[rng.permutation(len(every))] for _ in range(-(-total // len(every)))]
-            return np.concatenate(passes)[:total]
+            epochs = -(-total // len(every))
+            return np.concatenate([every[rng.permutation(len(every))] for _ in range(epochs)])[:total]
         chosen = rng.choice(len(self.sources), size=total, p=self._shares)
         rows = np.empty(total, dtype=np.int64)
         for index, source in enumerate(self.sources):

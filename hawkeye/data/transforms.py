@@ -26,7 +26,7 @@ def random_crop_and_flip(frames: np.ndarray, size: int, rng: np.random.Generator
     Returns:
         uint8 `[T, size, size, 3]`.
     """
-    top, left, height, width = _rectangle(*frames.shape[1:3], rng)
+    top, left, height, width = _rectangle(frames.shape[1], frames.shape[2], rng)
     cut = torch.from_numpy(np.ascontiguousarray(frames[:, top : top + height, left : left + width])).movedim(-1, 1)
     resized = F.interpolate(cut.float(), size=(size, size), mode="bicubic", antialias=True)
     if rng.random() < 0.5:

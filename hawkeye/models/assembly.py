@@ -242,15 +242,16 @@ def _merge(
     weights: Mapping[str, Callable[[], Tensor]], config: HawkEyeConfig
 ) -> tuple[dict[str, Callable[[], Tensor]], HawkEyeConfig]:
     """W + B A alpha / r in place of W, A and B (LoRA: Hu et al., 2021)."""
+    assert config.lora is not None
     scale = config.lora["alpha"] / config.lora["r"]
-    merged = {}
+    merged: dict[str, Callable[[], Tensor]] = {}
     for name, weight in weights.items():
         if LORA.fullmatch(name):
             continue
         layer = name.removesuffix(".base_layer.weight")
         if layer != name:
-            sides = (weights[f"{layer}.lora_{side}.default.weight"] for side in "BA")
-            merged[_plain(name)] = partial(_merged, weight, *sides, scale)
+            b, a = (weights[f"{layer}.lora_{side}.default.weight"] for side in "BA")
+            merged[_plain(name)] = partial(_merged, weight, b, a, scale)
         else:
             merged[name] = weight
     fields = config.to_dict() | {"lora": None}

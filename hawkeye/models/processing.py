@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -28,7 +29,7 @@ STATISTICS = {
 """Mean and standard deviation of the channels R, G, B, by the names that configurations use."""
 
 
-def normalisation(settings: ModelSettings) -> dict[str, Sequence[float]]:
+def normalisation(settings: ModelSettings) -> dict[str, Any]:
     """The arguments of `HawkEyeProcessor` that say how frames are normalised."""
     (train_mean, train_std), (eval_mean, eval_std) = (
         STATISTICS[settings.train_statistics],

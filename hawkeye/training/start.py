@@ -94,7 +94,9 @@ def lay_over(model: HawkEye, path: Path) -> None:
     Raises:
         WeightFileError: if it cannot be read, or holds an entry that the model lacks or has in another shape.
     """
-    source = read_source(path, model.config)
+    config = model.config
+    assert isinstance(config, HawkEyeConfig)
+    source = read_source(path, config)
     weights = {name.replace(".base_layer.", "."): weight for name, weight in model.named_parameters()}
     for name, weight in source.tensors.items():
         if name not in weights:

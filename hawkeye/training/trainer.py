@@ -91,13 +91,15 @@ class StageTrainer(Trainer):
         if self.stage.schedule != "clamped_cosine":
             return super().create_scheduler(num_training_steps, optimizer)
         if self.lr_scheduler is None:
+            scheduled = self.optimizer if optimizer is None else optimizer
+            assert scheduled is not None
             ratio = partial(
                 clamped_cosine,
                 warmup_steps=int(self.args.warmup_steps),
                 num_steps=num_training_steps,
                 floor=self.stage.min_lr_ratio,
             )
-            self.lr_scheduler = LambdaLR(self.optimizer if optimizer is None else optimizer, ratio)
+            self.lr_scheduler = LambdaLR(scheduled, ratio)
             self._created_lr_scheduler = True
         return self.lr_scheduler
 
