@@ -29,6 +29,10 @@ class ModelSettings(Settings):
     tokenizer: Literal["words", "pretrained"] = Field(
         "words", description="A word-level vocabulary made from the sources; or those that come with published weights."
     )
+    qformer_start: Literal["random", "resemblance"] = Field(
+        "random",
+        description="Random weights of the Q-Former; or such that it looks at what resembles the words that it reads.",
+    )
     train_statistics: Literal["clip", "imagenet"] = Field("clip", description="Frames are normalised so in training.")
     eval_statistics: Literal["clip", "imagenet"] = Field("clip", description="The same in evaluation.")
 

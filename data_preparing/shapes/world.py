@@ -147,9 +147,9 @@ HELD_OUT = tuple(what for what in ALL_COMBINATIONS if is_held_out(what))
 SEEN = tuple(what for what in ALL_COMBINATIONS if not is_held_out(what))
 
 
-def video_rng(seed: int, split: Split, index: int, stream: Stream) -> np.random.Generator:
+def video_rng(seed: int, split: Split, index: int, stream: Stream, *purpose: int) -> np.random.Generator:
     """The generator for one purpose of one video, independent of all others."""
-    return np.random.default_rng([seed, split.value, index, stream.value])
+    return np.random.default_rng([seed, split.value, index, stream.value, *purpose])
 
 
 def draw_combinations(

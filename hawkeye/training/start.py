@@ -32,6 +32,7 @@ from hawkeye.prompts import (
     STOP,
     frames_message,
 )
+from hawkeye.training.initialization import attend_by_resemblance
 
 logger = logging.getLogger(__name__)
 
@@ -144,6 +145,8 @@ def new_model(path: Path, texts: Iterable[str]) -> tuple[HawkEye, HawkEyeProcess
     tokenizer = build_word_tokenizer(texts, FIXED_PHRASES)
     config = HawkEyeConfig(**with_vocabulary(sizes.config, tokenizer))
     model = HawkEye(config)
+    if sizes.qformer_start == "resemblance":
+        attend_by_resemblance(model.qformer)
     processor = HawkEyeProcessor(
         tokenizer=tokenizer,
         qformer_tokenizer=tokenizer,

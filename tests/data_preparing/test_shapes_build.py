@@ -27,8 +27,8 @@ from hawkeye.temporal import Choice, Span, best_choice
 
 SETTINGS = WorldSettings(seed=1, train_videos=3, test_videos=3)
 TRAIN_FILES = (
-    *("grounding", "grounding_open", "grounding_shown", "choice_caption", "event_caption", "event_query"),
-    *("event_list", "event_times", "event_frames", "qa", "letters", "text"),
+    *("grounding", "grounding_open", "grounding_pairs", "choice_caption", "event_caption", "event_query"),
+    *("event_list", "qa", "letters", "text"),
 )
 QA_KINDS = ("order", "count", "end", "first")
 GROUNDING_QUESTION = re.compile(r"During which part of the video does '(.+)' occur\?")
@@ -88,16 +88,14 @@ def test_videos_are_what_world_json_says(world: Path) -> None:
 def test_training_files_are_read_as_instruction_files(world: Path) -> None:
     counts = {name: len(read_records(world / "train" / f"{name}.json")) for name in TRAIN_FILES}
     events = sum(len(plan.events) for plan in draw_plans(SETTINGS)[0])
-    assert 0 < counts.pop("event_times") <= 3 * 6  # a window that shows no event is left out
+    assert 0 < counts.pop("grounding_pairs") < 2 * events  # neighbours of one colour make none
     assert counts == {
         "grounding": 3 * events,
         "grounding_open": 2 * events,
-        "grounding_shown": 2 * events,
         "choice_caption": events,
         "event_caption": events,
         "event_query": 2 * events,
         "event_list": 3 * 3,
-        "event_frames": 3 * 4,
         "qa": 3 * 8,
         "letters": 2 * events,
         "text": 3 * events,
@@ -149,42 +147,25 @@ def test_captions_and_lists_tell_the_events(world: Path) -> None:
         assert all(end <= shown[0] or start >= shown[1] for what, (start, end) in events.items() if what not in told)
 
 
-def test_timed_lists_tell_the_part_of_each_event(world: Path) -> None:
-    for row in read(world, "train/event_times.json"):
+def test_a_pair_is_two_neighbours_of_different_colours(world: Path) -> None:
+    rows = read(world, "train/grounding_pairs.json")
+    answers = set()
+    for row in rows:
+        (item,) = row["QA"]
+        (wanted,) = GROUNDING_QUESTION.findall(item["q"])
         window = Span(row["start"], row["end"])
-        expected = []
-        for what, (start, end) in events_of(world, row["video"]).items():
-            if min(end, window.end) - max(start, window.start) >= (end - start) / 2:
-                expected.append((what, CHOICE_SENTENCES[best_choice(window, Span(start, end))]))
-        told = []
-        for part in row["QA"][0]["a"].split(", "):
-            (sentence,) = [sentence for sentence in CHOICE_SENTENCES.values() if part.endswith(f" {sentence}")]
-            told.append((understand(part.removesuffix(f" {sentence}")), sentence))
-        assert sorted(told, key=str) == sorted(expected, key=str)
-
-
-def test_frame_lists_tell_what_is_shown_in_the_middle_of_each_twelfth(world: Path) -> None:
-    for row in read(world, "train/event_frames.json"):
-        events = events_of(world, row["video"])
-        length = (row["end"] - row["start"]) / 12
-        told = row["QA"][0]["a"].split(", ")
-        assert len(told) == 12
-        for place, shown in enumerate(told):
-            moment = row["start"] + (place + 0.5) * length
-            active = [what for what, (start, end) in events.items() if start <= moment <= end]
-            assert shown == (f"{active[0].colour.value} {active[0].shape.value}" if active else ".")
-
-
-def test_queries_shown_frame_by_frame_agree_with_their_part(world: Path) -> None:
-    for row in read(world, "train/grounding_shown.json"):
-        first, then = row["QA"]
-        (wanted,) = GROUNDING_QUESTION.findall(first["q"])
-        start, end = events_of(world, row["video"])[understand(wanted)]
-        window = Span(row["start"], row["end"])
-        assert first["a"] == CHOICE_SENTENCES[best_choice(window, Span(start, end))]
-        length = (window.end - window.start) / 12
-        moments = [window.start + (place + 0.5) * length for place in range(12)]
-        assert then["a"] == ", ".join("it" if start <= moment <= end else "." for moment in moments)
+        shown = {
+            what: Span(start, end)
+            for what, (start, end) in events_of(world, row["video"]).items()
+            if min(end, window.end) > max(start, window.start)
+        }
+        assert (
+            len({what.colour for what in shown if window.start <= shown[what].start and shown[what].end <= window.end})
+            == 2
+        )
+        assert item["a"] == CHOICE_SENTENCES[best_choice(window, shown[understand(wanted)])]
+        answers.add(item["a"])
+    assert answers == {CHOICE_SENTENCES[Choice.BEGINNING], CHOICE_SENTENCES[Choice.END]}
 
 
 def test_captions_in_the_words_of_queries_name_their_event(world: Path) -> None:
@@ -344,7 +325,7 @@ def test_a_video_that_cannot_be_finished_leaves_nothing_behind(tmp_path: Path, m
                 folder.mkdir(),
                 (folder / "world.json").write_text('{"settings": {"seed": 7, "train_videos": 3, "test_videos": 3}}'),
             ),
-            r"other settings \(seed is 7 there and 1 here; version is None there and 2 here\)",
+            r"other settings \(seed is 7 there and 1 here; version is None there and 3 here\)",
         ),
     ],
 )
