@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -13,6 +12,7 @@ from matplotlib.offsetbox import AnnotationBbox, OffsetImage
 
 from hawkeye.data.video import VideoReader, open_video
 from hawkeye.evaluation.grounding import Grounding
+from hawkeye.files import written_whole
 from hawkeye.temporal import Span
 
 FORMATS = (".png", ".pdf", ".svg", ".jpg")
@@ -49,9 +49,8 @@ def draw_timeline(video: str | Path, groundings: Sequence[Grounding], path: Path
     """
     check_picture(path)
     figure = timeline(video, groundings, fps=fps)
-    partial = path.with_name(f"{path.stem}.partial{path.suffix}")
-    figure.savefig(partial, dpi=110)
-    os.replace(partial, path)
+    with written_whole(path) as unfinished:
+        figure.savefig(unfinished, dpi=110)
 
 
 def timeline(video: str | Path, groundings: Sequence[Grounding], *, fps: float | None = None) -> Figure:

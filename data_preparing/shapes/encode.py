@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import av
@@ -10,6 +9,7 @@ import numpy as np
 
 from data_preparing.shapes.render import render
 from data_preparing.shapes.world import Plan, Stream, video_rng
+from hawkeye.files import written_whole
 
 KEYFRAME_SECONDS = 2.0
 ENCODER_OPTIONS = {"preset": "veryfast", "crf": "20", "x264-params": "cpu-independent=1"}
@@ -18,13 +18,8 @@ ENCODER_OPTIONS = {"preset": "veryfast", "crf": "20", "x264-params": "cpu-indepe
 
 def write_video(plan: Plan, seed: int, path: Path) -> None:
     """Renders a plan into an mp4 file, which appears under its name when it is whole."""
-    # The process's number keeps two runs on one folder from writing into the same partial file.
-    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
-    try:
-        _encode(plan, seed, partial)
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
+    with written_whole(path, by_many=True) as unfinished:
+        _encode(plan, seed, unfinished)
 
 
 def _encode(plan: Plan, seed: int, path: Path) -> None:

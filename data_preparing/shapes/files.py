@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -23,6 +22,7 @@ from data_preparing.shapes.world import (
     is_held_out,
     video_rng,
 )
+from hawkeye.files import write_text
 
 TEST_QUERIES = 4
 """Grounding queries per test video."""
@@ -79,14 +79,11 @@ def describe_world(settings: Mapping[str, int], plans: Sequence[Plan]) -> Row:
 
 def write_json(path: Path, content: Any) -> None:
     """Writes a JSON file, lists one row a line; it appears under its name when it is whole."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
     if isinstance(content, list):
         text = "[\n" + ",\n".join(json.dumps(row) for row in content) + "\n]\n"
     else:
         text = json.dumps(content, indent=1) + "\n"
-    partial.write_text(text, encoding="utf-8")
-    os.replace(partial, path)
+    write_text(path, text)
 
 
 def _words(what: Combination) -> Row:

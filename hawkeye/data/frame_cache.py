@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import ExitStack, contextmanager
@@ -15,6 +14,7 @@ import numpy as np
 from tqdm import tqdm
 
 from hawkeye.data.video import VideoError, open_video
+from hawkeye.files import written_whole
 
 VIDEOS_PER_TASK = 4
 """Videos that a decoding process takes at a time."""
@@ -107,10 +107,7 @@ class FrameCache:
             indices = range(0, reader.num_frames, step)
             frames = self.transform(reader.frames(indices))
             times = np.append(reader.seconds[list(indices)], reader.duration)
-        frames_path.parent.mkdir(parents=True, exist_ok=True)
         # The frames appear last, and by renaming: a file that exists is whole and has its times.
         for target, array in ((frames_path.with_suffix(".times.npy"), times), (frames_path, frames)):
-            partial = target.with_name(f"{target.name}.{os.getpid()}.partial")
-            with open(partial, "wb") as file:
-                np.save(file, array)
-            os.replace(partial, target)
+            with written_whole(target, by_many=True) as unfinished:
+                np.save(unfinished, array)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +12,7 @@ from hawkeye.evaluation.examples import GroundingExample, QAExample
 from hawkeye.evaluation.grounding import Grounding, GroundingTurn
 from hawkeye.evaluation.metrics import Target, ious_by_turn
 from hawkeye.evaluation.videoqa import ChoiceAnswer
+from hawkeye.files import write_text
 from hawkeye.prompts import lettered
 from hawkeye.temporal import Choice, Span, whole_window_choice
 
@@ -126,11 +126,4 @@ class QAPrediction:
 
 def write_predictions(path: Path, predictions: Iterable[GroundingPrediction | QAPrediction]) -> None:
     """One JSON object a line; the file appears whole."""
-    write_whole(path, "".join(json.dumps(prediction.as_json()) + "\n" for prediction in predictions))
-
-
-def write_whole(path: Path, text: str) -> None:
-    """Writes a file that appears whole or not at all."""
-    partial = path.with_name(f"{path.name}.partial")
-    partial.write_text(text, encoding="utf-8")
-    os.replace(partial, path)
+    write_text(path, "".join(json.dumps(prediction.as_json()) + "\n" for prediction in predictions))

@@ -38,10 +38,10 @@ from hawkeye.evaluation.predictions import (
     GroundingPrediction,
     QAPrediction,
     write_predictions,
-    write_whole,
 )
 from hawkeye.evaluation.settings import EvaluationSettings
 from hawkeye.evaluation.videoqa import ChoiceQuestion, answer, check_choice
+from hawkeye.files import write_text
 from hawkeye.temporal import Span, sample_window, whole_window_choice
 
 Prediction = TypeVar("Prediction")
@@ -91,7 +91,7 @@ def evaluate(settings: EvaluationSettings, answerer: Answerer | None = None) -> 
     ]
     results["seconds"] = round(time.monotonic() - started, 1)
     write_predictions(settings.output_dir / "predictions.jsonl", predictions)
-    write_whole(settings.output_dir / "results.json", json.dumps(results, indent=2) + "\n")
+    write_text(settings.output_dir / "results.json", json.dumps(results, indent=2) + "\n")
     return results
 
 

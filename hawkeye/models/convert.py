@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +18,7 @@ from tqdm import tqdm
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
 from hawkeye.config import ConfigError, ModelSettings, load_settings
+from hawkeye.files import written_whole
 from hawkeye.models.assembly import (
     VOCABULARY,
     Assembly,
@@ -72,7 +70,7 @@ def convert(
         (read_source(path, config, ignore) for path in inputs), key=lambda source: list(Kind).index(source.kind)
     )
     assembly = assemble(sources, config, merge_lora=merge_lora, seed=seed)
-    with _whole(output) as unfinished:
+    with written_whole(output) as unfinished:
         if output.suffix == ".pth":
             write_original(assembly, unfinished, dtype)
         else:
@@ -122,34 +120,14 @@ def write_original(assembly: Assembly, path: Path, dtype: torch.dtype | None = N
 
 
 def _progress(total: int, path: Path) -> Any:
-    return tqdm(total=total, unit=" tensors", desc=f"writing {path.name.removesuffix(UNFINISHED)}", disable=total < 300)
+    return tqdm(
+        total=total, unit=" tensors", desc=f"writing {path.name.replace('.unfinished', '')}", disable=total < 300
+    )
 
 
 def _ready(weight: Callable[[], Tensor], dtype: torch.dtype | None, progress: Any) -> Tensor:
     progress.update()
     return weight().to(dtype).contiguous()
-
-
-UNFINISHED = ".unfinished"
-
-
-@contextmanager
-def _whole(output: Path) -> Iterator[Path]:
-    """A path beside `output` that takes its place when all has been written, and vanishes otherwise."""
-    output.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = output.with_name(output.name + UNFINISHED)
-    _remove(unfinished)  # of a killed process
-    try:
-        yield unfinished
-        os.replace(unfinished, output)
-    finally:
-        _remove(unfinished)
-
-
-def _remove(path: Path) -> None:
-    if path.is_dir():
-        shutil.rmtree(path)
-    path.unlink(missing_ok=True)
 
 
 def _processor(

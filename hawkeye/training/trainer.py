@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import math
-import os
 import shutil
 from functools import partial
 from pathlib import Path
@@ -19,6 +18,7 @@ from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 from hawkeye.config import StageSettings, TrainSettings
 from hawkeye.data.collate import IGNORED, BatchReport, Collator
 from hawkeye.data.sources import TrainingSet
+from hawkeye.files import written_whole
 from hawkeye.models.checkpoint import to_original
 from hawkeye.models.weight_files import read_weights
 from hawkeye.training.optimizer import make_optimizer
@@ -198,9 +198,8 @@ def export_trained(checkpoint: Path, path: Path, trained: frozenset[str], step: 
         step: optimiser steps so far.
     """
     weights = {name: weight for name, weight in read_weights(checkpoint).items() if name in trained}
-    unfinished = path.with_name(f"{path.name}.unfinished")
-    torch.save({"model": to_original(weights), "global_step": step}, unfinished)
-    os.replace(unfinished, path)
+    with written_whole(path) as unfinished:
+        torch.save({"model": to_original(weights), "global_step": step}, unfinished)
 
 
 def last_checkpoint(directory: Path) -> Path | None:

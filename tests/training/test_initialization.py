@@ -61,7 +61,7 @@ def test_queries_look_at_the_patches_that_the_text_names() -> None:
 
 
 def test_widths_must_agree() -> None:
-    with pytest.raises(ConfigError, match="'resemblance' compares .* but they are 128 and 32 wide"):
+    with pytest.raises(ConfigError, match=r"'resemblance' compares .* but they are 128 and 32 wide"):
         attend_by_resemblance(build(features=32))
 
 
