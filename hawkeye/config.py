@@ -159,6 +159,13 @@ class TrainSettings(Settings):
     save_steps: int = Field(500, gt=0, description="Steps between checkpoints.")
     logging_steps: int = Field(20, gt=0, description="Steps between figures in the log.")
 
+    @model_validator(mode="after")
+    def _deepspeed_trains_answers(self) -> TrainSettings:
+        words = [stage.name for stage in self.stages if stage.objective == "words"]
+        if words and self.deepspeed is not None:
+            raise ValueError(f"stage {words[0]!r}: objective 'words' trains without 'deepspeed'")
+        return self
+
 
 SettingsType = TypeVar("SettingsType", bound=Settings)
 

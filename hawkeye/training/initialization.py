@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import nn
 from transformers import InstructBlipQFormerModel
@@ -33,11 +35,12 @@ def attend_by_resemblance(qformer: InstructBlipQFormerModel) -> None:
             f"qformer_start 'resemblance' compares the Q-Former's states with the encoder's features, but they are "
             f"{config.hidden_size} and {config.encoder_hidden_size} wide"
         )
-    first = qformer.encoder.layer[0].attention
+    layers: list[Any] = list(qformer.encoder.layer)
+    first = layers[0].attention
     for linear, gain in ((first.attention.value, 1.0), (first.output.dense, TEXT_GAIN)):
         nn.init.eye_(linear.weight).mul_(gain)
         nn.init.zeros_(linear.bias)
-    for layer in qformer.encoder.layer:
+    for layer in layers:
         if layer.has_cross_attention:
             attention = layer.crossattention.attention
             nn.init.orthogonal_(attention.query.weight, RESEMBLANCE_GAIN)

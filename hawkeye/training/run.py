@@ -9,6 +9,7 @@ import torch
 import yaml
 from torch import nn
 from transformers import TrainingArguments, set_seed
+from transformers.integrations.deepspeed import unset_hf_deepspeed_config
 
 from hawkeye.config import ConfigError, StageSettings, TrainSettings
 from hawkeye.data.collate import Collator
@@ -16,9 +17,11 @@ from hawkeye.data.frame_cache import FrameCache
 from hawkeye.data.frames import FrameFiles, FrameStore
 from hawkeye.data.sources import Source, TrainingSet, num_steps, stage_sources
 from hawkeye.data.transforms import random_crop_and_flip
+from hawkeye.files import write_text, written_whole
 from hawkeye.models.attention import PLAIN_ATTENTION
 from hawkeye.models.hawkeye import HawkEye
 from hawkeye.models.processing import HawkEyeProcessor
+from hawkeye.training import processes
 from hawkeye.training.checks import check_videos, read_sources
 from hawkeye.training.curve import draw_curve
 from hawkeye.training.start import freeze, start_model
@@ -41,9 +44,10 @@ def train(settings: TrainSettings) -> Path:
         Interrupted: after Ctrl-C or SIGTERM, when all is saved.
     """
     final = settings.output_dir / "model"
-    if (final / "config.json").exists():
+    if final.exists():
         logger.info("%s: this run has finished; delete it, or choose another output_dir, to train again", final)
         return final
+    processes.join()
     settings.output_dir.mkdir(parents=True, exist_ok=True)
     log_to(settings.output_dir / "train.log")
     sources = read_sources(settings)
@@ -54,15 +58,20 @@ def train(settings: TrainSettings) -> Path:
     set_seed(settings.seed)
     model, processor = start_model(settings, sources)
     frames = frame_store(settings, processor)
-    check_videos(settings, sources, frames)
-    resolved = settings.model_dump(mode="json")
-    (settings.output_dir / "config.yaml").write_text(yaml.safe_dump(resolved, sort_keys=False), encoding="utf-8")
+    with processes.first_of_node():
+        check_videos(settings, sources, frames)
+    if processes.is_main():
+        resolved = yaml.safe_dump(settings.model_dump(mode="json"), sort_keys=False)
+        write_text(settings.output_dir / "config.yaml", resolved)
     describe(model, sources)
     for index, stage in enumerate(settings.stages):
         model = run_stage(model, processor, sources, frames, settings, stage, settings.seed + 1000 * index)
-    draw_curve(settings)
-    processor.save_pretrained(final)
-    model.to(getattr(torch, settings.saved_precision)).save_pretrained(final)
+    if processes.is_main():
+        draw_curve(settings)
+        with written_whole(final) as unfinished:
+            processor.save_pretrained(unfinished)
+            model.to(getattr(torch, settings.saved_precision)).save_pretrained(unfinished)
+    processes.wait()
     return final
 
 
@@ -84,13 +93,18 @@ def frame_store(settings: TrainSettings, processor: HawkEyeProcessor) -> FrameSt
 
 
 def log_to(path: Path) -> None:
-    """Sends what the run says to a file as well as to the terminal."""
+    """Sends what the run says to a file as well as to the terminal; of other processes than the main one, warnings."""
     root = logging.getLogger("hawkeye")
     root.setLevel(logging.INFO)
     for handler in list(root.handlers):
         root.removeHandler(handler)
         handler.close()
-    for handler in (logging.StreamHandler(), logging.FileHandler(path, encoding="utf-8")):
+    handlers: list[logging.Handler] = [logging.StreamHandler()]
+    if processes.is_main():
+        handlers.append(logging.FileHandler(path, encoding="utf-8"))
+    else:
+        root.setLevel(logging.WARNING)
+    for handler in handlers:
         handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%Y-%m-%d %H:%M:%S"))
         root.addHandler(handler)
 
@@ -118,11 +132,9 @@ def run_stage(
     """Trains one stage, or loads what it left if it has finished; returns the model after it."""
     directory = settings.output_dir / stage.name
     finished = directory / "finished"
-    if (finished / "config.json").exists():
+    if finished.exists():
         logger.info("stage %s has finished: loading %s", stage.name, finished)
-        model = HawkEye.from_pretrained(finished)
-        freeze(model, settings)
-        return model
+        return load_finished(finished, settings)
     data = TrainingSet(sources, stage, frames, num_positions=model.config.num_frames, seed=seed)
     arguments = stage_arguments(settings, stage, directory, seed, num_steps(data.sources, stage))
     trained: nn.Module = model
@@ -136,15 +148,32 @@ def run_stage(
         set_seed(seed)  # the same first weights, whether or not a run was stopped before this stage
         trained, collator = WordClassifier(model), WordCollator(processor, model.config.num_frames)
     last = last_checkpoint(directory)
+    processes.wait()  # the main one may be deleting what is incomplete
     if last:
         logger.info("stage %s goes on from %s", stage.name, last)
     use_quick_kernels(model, settings)
     trainer = StageTrainer(settings, stage, trained, data, collator, arguments)
     with trainer.signals.listening():
         trainer.train(resume_from_checkpoint=str(last) if last else None)
-    if trainer.signals.received is not None:
+    if trainer.signals.is_stopping:
         raise Interrupted(f"stopped at step {trainer.state.global_step}; the same command goes on from there")
-    model.save_pretrained(finished)
+    weights = trainer.all_weights()
+    if processes.is_main():
+        with written_whole(finished) as unfinished:
+            model.save_pretrained(unfinished, state_dict=weights)
+    processes.wait()
+    if settings.deepspeed is None:
+        return model
+    # DeepSpeed has changed the model's parameters, and perhaps left each process with a part of them.
+    del trainer, arguments
+    unset_hf_deepspeed_config()
+    return load_finished(finished, settings)
+
+
+def load_finished(finished: Path, settings: TrainSettings) -> HawkEye:
+    """The model that a stage has left."""
+    model = HawkEye.from_pretrained(finished, dtype=torch.float32)
+    freeze(model, settings)
     return model
 
 

@@ -21,6 +21,7 @@ from hawkeye.data.sources import TrainingSet
 from hawkeye.files import written_whole
 from hawkeye.models.checkpoint import to_original
 from hawkeye.models.weight_files import read_weights
+from hawkeye.training import processes
 from hawkeye.training.optimizer import make_optimizer
 from hawkeye.training.watch import SignalWatch, StepWatch
 from hawkeye.training.words import WordCollator
@@ -116,6 +117,13 @@ class StageTrainer(Trainer):
                 weight += batch["loss_weights"][:, 1:][batch["labels"][:, 1:] != IGNORED].sum().to(device)
         return batches, self.accelerator.reduce(weight, "sum")
 
+    def all_weights(self) -> dict[str, Tensor] | None:
+        """After training, every weight by its name, on the main process; None where the model itself holds them."""
+        if not self.is_deepspeed_enabled:
+            return None
+        weights: dict[str, Tensor] | None = self.accelerator.get_state_dict(self.model_wrapped)
+        return weights
+
     def compute_loss(
         self,
         model: nn.Module,
@@ -180,7 +188,8 @@ class _FinishCheckpoint(TrainerCallback):
         self.trained = trained
 
     def on_save(self, args: TrainingArguments, state: Any, control: Any, **_: Any) -> None:  # noqa: ARG002
-        if not state.is_world_process_zero:
+        processes.wait()  # under DeepSpeed each process writes its part
+        if not processes.is_main():
             return
         directory = Path(str(args.output_dir)) / f"{PREFIX_CHECKPOINT_DIR}-{state.global_step}"
         (directory / COMPLETE).touch()
@@ -205,8 +214,9 @@ def export_trained(checkpoint: Path, path: Path, trained: frozenset[str], step: 
 def last_checkpoint(directory: Path) -> Path | None:
     """The last whole checkpoint of a stage; those that were being written when a process died are deleted."""
     found = sorted(directory.glob(f"{PREFIX_CHECKPOINT_DIR}-*"), key=lambda path: int(path.name.rpartition("-")[2]))
-    for path in [path for path in found if not (path / COMPLETE).exists()]:
-        logger.warning("%s is incomplete, and deleted", path)
-        shutil.rmtree(path)
-        found.remove(path)
-    return found[-1] if found else None
+    whole = [path for path in found if (path / COMPLETE).exists()]
+    if processes.is_main():
+        for path in set(found).difference(whole):
+            logger.warning("%s is incomplete, and deleted", path)
+            shutil.rmtree(path)
+    return whole[-1] if whole else None

@@ -14,6 +14,7 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 from transformers.trainer_callback import ExportableState
 
 from hawkeye.data.collate import BatchReport
+from hawkeye.training import processes
 
 logger = logging.getLogger(__name__)
 
@@ -80,10 +81,14 @@ class StepWatch(TrainerCallback, ExportableState):
 
 
 class SignalWatch(TrainerCallback):
-    """Turns Ctrl-C and SIGTERM into a checkpoint at the end of the step; a second one stops at once."""
+    """Turns Ctrl-C and SIGTERM into a checkpoint at the end of the step; a second one stops at once.
+
+    Processes may hear it in different steps: all of them stop after the first step that one has heard it in.
+    """
 
     def __init__(self) -> None:
-        self.received: int | None = None
+        self.is_received = False
+        self.is_stopping = False
 
     @contextmanager
     def listening(self) -> Iterator[None]:
@@ -96,9 +101,9 @@ class SignalWatch(TrainerCallback):
                 signal.signal(number, handler)
 
     def _note(self, number: int, frame: FrameType | None) -> None:  # noqa: ARG002 - the signal module's signature
-        if self.received is not None:
+        if self.is_received:
             raise KeyboardInterrupt
-        self.received = number
+        self.is_received = True
         logger.warning("%s: saving at the end of this step, then leaving", signal.Signals(number).name)
 
     def on_step_end(
@@ -109,7 +114,8 @@ class SignalWatch(TrainerCallback):
         **_: Any,
     ) -> TrainerControl:
         """Asks for a checkpoint and for the end of training, after a signal."""
-        if self.received is not None:
+        self.is_stopping = processes.any_of(self.is_received)
+        if self.is_stopping:
             control.should_save = True
             control.should_training_stop = True
         return control

@@ -128,7 +128,7 @@ def test_a_signal_saves_and_the_same_command_goes_on(
     step = StageTrainer.training_step
 
     def interrupted(trainer: StageTrainer, *args: Any, **kwargs: Any) -> torch.Tensor:
-        if trainer.state.global_step == 2 and not trainer.signals.received:
+        if trainer.state.global_step == 2 and not trainer.signals.is_received:
             assert threading.current_thread() is threading.main_thread()
             os.kill(os.getpid(), number)
         return step(trainer, *args, **kwargs)

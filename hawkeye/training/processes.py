@@ -1,0 +1,50 @@
+"""The processes of a run: one by default, several under torchrun or the deepspeed launcher."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import distributed
+
+
+def join() -> None:
+    """Joins the other processes, where a launcher has started some (its environment says so)."""
+    if int(os.environ.get("WORLD_SIZE", "1")) == 1 or distributed.is_initialized():
+        return
+    if torch.cuda.is_available():
+        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
+    distributed.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
+
+
+def is_main() -> bool:
+    """Whether this process is the one that writes logs and models."""
+    return not distributed.is_initialized() or distributed.get_rank() == 0
+
+
+def wait() -> None:
+    """Waits until all processes are here."""
+    if distributed.is_initialized():
+        distributed.barrier()
+
+
+def any_of(flag: bool) -> bool:
+    """Whether `flag` is set on some process."""
+    if not distributed.is_initialized():
+        return flag
+    flags = torch.tensor(int(flag), device="cuda" if distributed.get_backend() == "nccl" else "cpu")
+    distributed.all_reduce(flags)
+    return flags.item() > 0
+
+
+@contextmanager
+def first_of_node() -> Iterator[None]:
+    """One process of each node runs the block, then its others: what the first leaves on disk, they find."""
+    is_first = int(os.environ.get("LOCAL_RANK", "0")) == 0
+    if not is_first:
+        wait()
+    yield
+    if is_first:
+        wait()
