@@ -87,8 +87,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (ValueError, OSError) as error:  # VideoError, AnnotationError and ConfigError among them
         print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
-    except KeyboardInterrupt:
-        print("stopped", file=sys.stderr)
+    except KeyboardInterrupt as error:
+        print(str(error) or "stopped", file=sys.stderr)
         return 130
     return 0
 
@@ -182,6 +182,14 @@ def _train(options: argparse.Namespace) -> None:
     from hawkeye.config import TrainSettings, load_settings
 
     settings = load_settings(options.config, TrainSettings, options.overrides)
+    if settings.dry_run:
+        from rich.console import Console
+
+        from hawkeye.training.plan import plan
+
+        for table in plan(settings):
+            Console().print(table)
+        return
     from hawkeye.training.run import train
 
     print(f"model: {train(settings)}")

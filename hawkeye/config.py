@@ -158,6 +158,7 @@ class TrainSettings(Settings):
     num_workers: int = Field(1, ge=0, description="Processes that prepare batches.")
     save_steps: int = Field(500, gt=0, description="Steps between checkpoints.")
     logging_steps: int = Field(20, gt=0, description="Steps between figures in the log.")
+    dry_run: bool = Field(False, description="Say what would happen, and with how much memory; run no step.")
 
     @model_validator(mode="after")
     def _deepspeed_trains_answers(self) -> TrainSettings:

@@ -7,6 +7,8 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from hawkeye.tables import table
+
 FIGURES = {"miou": "mIoU", "r1@0.3": "R1@0.3", "r1@0.5": "R1@0.5", "r1@0.7": "R1@0.7"}
 SHOWN_FAILURES = 10
 
@@ -30,47 +32,40 @@ def _percent(share: float) -> str:
     return f"{100 * share:.1f}"
 
 
-def _table(title: str, *columns: str) -> Table:
-    table = Table(title=title, title_justify="left")
-    for place, column in enumerate(columns):
-        table.add_column(column, justify="left" if place == 0 else "right")
-    return table
-
-
 def _grounding_table(summary: dict[str, Any]) -> Table:
     title = f"Grounding: {summary['queries']} queries, {summary['failed']} failed; percent"
-    table = _table(title, "", *FIGURES.values())
+    rows = table(title, "", *FIGURES.values())
 
     def add(name: str, figures: dict[str, float], style: str = "") -> None:
-        table.add_row(name, *(_percent(figures[key]) for key in FIGURES), style=style)
+        rows.add_row(name, *(_percent(figures[key]) for key in FIGURES), style=style)
 
     for turn, figures in enumerate(summary["by_turn"]):
         add(f"after turn {turn + 1}", figures, "bold")
         for name, by_turn in summary["baselines_by_turn"].items():
             add(f"  {name}", by_turn[turn], "dim")
-        table.add_section()
+        rows.add_section()
     for key, name in (("seen", "seen combinations"), ("held_out", "held-out combinations")):
         if key in summary:
             add(f"{name} ({summary[key]['queries']})", summary[key])
-    return table
+    return rows
 
 
 def _single_turn_table(summary: dict[str, Any]) -> Table:
     baselines = ("random", "always the middle", "oracle")
-    table = _table("One turn's choice of four; percent right", "", "accuracy", *baselines)
+    rows = table("One turn's choice of four; percent right", "", "accuracy", *baselines)
     for key, name in (("whole_window", "the whole video"), ("crops", "windows drawn as in training")):
         figures = summary["single_turn"][key]
-        table.add_row(name, *(_percent(figures[column]) for column in ("accuracy", *baselines)))
-    return table
+        rows.add_row(name, *(_percent(figures[column]) for column in ("accuracy", *baselines)))
+    return rows
 
 
 def _qa_table(summary: dict[str, Any]) -> Table:
-    table = _table("Multiple-choice questions; percent right", "", "questions", "failed", "accuracy", "random")
+    rows = table("Multiple-choice questions; percent right", "", "questions", "failed", "accuracy", "random")
     for name, task in summary["tasks"].items():
-        table.add_row(
+        rows.add_row(
             name, str(task["questions"]), str(task["failed"]), _percent(task["accuracy"]), _percent(task["random"])
         )
-    table.add_section()
+    rows.add_section()
     average = summary["average"]
-    table.add_row("average", "", "", _percent(average["accuracy"]), _percent(average["random"]), style="bold")
-    return table
+    rows.add_row("average", "", "", _percent(average["accuracy"]), _percent(average["random"]), style="bold")
+    return rows

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -42,21 +45,36 @@ def read_sources(settings: TrainSettings) -> dict[str, Source]:
     return sources
 
 
-def check_videos(settings: TrainSettings, sources: dict[str, Source], frames: FrameStore) -> None:
-    """Looks for every video; decodes all of them into the cache, or opens a sample where there is none.
+@dataclass(frozen=True)
+class VideoCheck:
+    """What was found of a source's videos; not all of those found were opened."""
+
+    found: int
+    missing: int
+    opened: int
+    unreadable: int
+
+
+def check_videos(
+    settings: TrainSettings, sources: Mapping[str, Source], frames: FrameStore | None = None
+) -> dict[str, VideoCheck]:
+    """Looks for every video; decodes all of them into the cache, or opens a sample where `frames` is none.
 
     Raises:
         VideoError: naming videos that are missing or cannot be read, past the share that the run allows.
     """
+    checks = {}
     for source in sources.values():
         paths = {path: None for record in source.records if (path := source.video_path(record))}
-        missing = [path for path in paths if not path.exists()]
+        found = [path for path in paths if path.exists()]
+        missing = [f"{path}: no such file" for path in paths if path not in set(found)]
         if isinstance(frames, FrameCache):
-            found = [path for path in paths if path not in set(missing)]
-            failures = list(frames.fill(sorted(found), torch.get_num_threads()).values())
+            opened = len(found)
+            unreadable = list(frames.fill(sorted(found), torch.get_num_threads()).values())
         else:
-            failures = _failures(source, [path for path in paths if path not in set(missing)], settings.seed)
-        failures = [f"{path}: no such file" for path in missing] + failures
+            opened = min(OPENED_PER_SOURCE, len(found))
+            unreadable = _failures(source, found, opened, settings.seed)
+        failures = missing + unreadable
         for failure in failures[:5]:
             logger.warning("source %s: %s", source.name, failure)
         if len(failures) > settings.max_unreadable_ratio * len(paths):
@@ -64,12 +82,14 @@ def check_videos(settings: TrainSettings, sources: dict[str, Source], frames: Fr
                 f"source {source.name!r}: {len(failures)} of {len(paths)} videos cannot be read, more than "
                 f"max_unreadable_ratio={settings.max_unreadable_ratio:g} allows: {'; '.join(failures[:3])}"
             )
+        checks[source.name] = VideoCheck(len(found), len(missing), opened, len(unreadable))
+    return checks
 
 
-def _failures(source: Source, paths: list, seed: int) -> list[str]:
+def _failures(source: Source, paths: Sequence[Path], number: int, seed: int) -> list[str]:
     rng = np.random.default_rng([seed, *source.name.encode()])
     failures = []
-    for index in rng.choice(len(paths), min(OPENED_PER_SOURCE, len(paths)), replace=False):
+    for index in rng.choice(len(paths), number, replace=False) if paths else ():
         try:
             open_video(paths[index], fps=source.settings.fps).close()
         except VideoError as error:

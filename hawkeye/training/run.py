@@ -22,7 +22,7 @@ from hawkeye.models.attention import PLAIN_ATTENTION
 from hawkeye.models.hawkeye import HawkEye
 from hawkeye.models.processing import HawkEyeProcessor
 from hawkeye.training import processes
-from hawkeye.training.checks import check_videos, read_sources
+from hawkeye.training.checks import VideoCheck, check_videos, read_sources
 from hawkeye.training.curve import draw_curve
 from hawkeye.training.start import freeze, start_model
 from hawkeye.training.trainer import StageTrainer, last_checkpoint
@@ -59,11 +59,11 @@ def train(settings: TrainSettings) -> Path:
     model, processor = start_model(settings, sources)
     frames = frame_store(settings, processor)
     with processes.first_of_node():
-        check_videos(settings, sources, frames)
+        checks = check_videos(settings, sources, frames)
     if processes.is_main():
         resolved = yaml.safe_dump(settings.model_dump(mode="json"), sort_keys=False)
         write_text(settings.output_dir / "config.yaml", resolved)
-    describe(model, sources)
+    describe(model, sources, checks)
     for index, stage in enumerate(settings.stages):
         model = run_stage(model, processor, sources, frames, settings, stage, settings.seed + 1000 * index)
     if processes.is_main():
@@ -109,11 +109,14 @@ def log_to(path: Path) -> None:
         root.addHandler(handler)
 
 
-def describe(model: HawkEye, sources: dict[str, Source]) -> None:
+def describe(model: HawkEye, sources: dict[str, Source], checks: dict[str, VideoCheck]) -> None:
     """Logs what will be trained on what."""
     for name, source in sources.items():
-        videos = len({record.video for record in source.records if record.video})
-        logger.info("source %-20s %7d rows %6d videos", name, len(source.records), videos)
+        check = checks[name]
+        logger.info(
+            "source %-20s %7d rows %6d videos found %5d missing %5d of %d opened unreadable",
+            *(name, len(source.records), check.found, check.missing, check.unreadable, check.opened),
+        )
     for name, module in model.named_children():
         count = sum(parameter.numel() for parameter in module.parameters())
         trained = sum(parameter.numel() for parameter in module.parameters() if parameter.requires_grad)

@@ -59,30 +59,43 @@ FIXED_PHRASES = (
 """Sentences that every prompt repeats: one token each halves the length of a prompt."""
 
 
-def start_model(settings: TrainSettings, sources: dict[str, Source]) -> tuple[HawkEye, HawkEyeProcessor]:
+def start_model(
+    settings: TrainSettings, sources: dict[str, Source], *, without_values: bool = False
+) -> tuple[HawkEye, HawkEyeProcessor]:
     """The model and processor that training starts from: frozen, and of the types, that the configuration says.
+
+    Args:
+        settings: the run's.
+        sources: the vocabulary of a new model is made from their texts.
+        without_values: gives the weights' shapes and types alone (on torch's meta device), in no time.
 
     Raises:
         ConfigError: if `settings.model` is neither a model directory nor a YAML of sizes, or weights do not fit.
     """
+    device = torch.device("meta" if without_values else "cpu")
     if settings.model.is_dir():
-        model = _load(settings)
+        model = _load(settings, device)
         processor = HawkEyeProcessor.from_pretrained(settings.model)
     elif settings.model.suffix in (".yaml", ".yml"):
-        model, processor = new_model(settings.model, texts_of(sources.values()))
+        with device:
+            model, processor = new_model(settings.model, texts_of(sources.values()))
     else:
         raise ConfigError(f"model {str(settings.model)!r}: neither a model directory nor a YAML of sizes")
     for path in settings.weights:
-        lay_over(model, path)
+        if not without_values:
+            lay_over(model, path)
     freeze(model, settings)
     return model, processor
 
 
-def _load(settings: TrainSettings) -> HawkEye:
+def _load(settings: TrainSettings, device: torch.device) -> HawkEye:
+    if device.type == "meta":
+        with device:
+            return HawkEye(HawkEyeConfig.from_pretrained(settings.model))
     if settings.quantization is None:
         return HawkEye.from_pretrained(settings.model, dtype=torch.float32)
     dtype = getattr(torch, settings.frozen_precision)
-    device = torch.accelerator.current_accelerator(check_available=True) or torch.device("cpu")
+    device = torch.accelerator.current_accelerator(check_available=True) or device
     config = quantization_config(settings.quantization, dtype)
     return HawkEye.from_pretrained(
         settings.model, quantization_config=config, device_map={"": device}, dtype=torch.float32

@@ -22,7 +22,7 @@ MIN_SAMPLES = 100
 """So many samples are seen before a ratio of unreadable ones means anything."""
 
 
-class TrainingError(RuntimeError):
+class TrainingError(ValueError):
     """A run that cannot go on; the message says why and what to do."""
 
 
