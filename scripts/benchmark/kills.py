@@ -21,7 +21,8 @@ from tqdm import tqdm
 
 from data_preparing.shapes.build import WorldSettings, build_world
 
-STAGE = "{name: killed, steps: 300, windows_per_step: 2, learning_rate: 0.001, sources: {grounding: 0.5, qa: 0.3, text: 0.2}}"
+SOURCES = "{grounding: 0.5, qa: 0.3, text: 0.2}"
+STAGE = f"{{name: killed, steps: 300, windows_per_step: 2, learning_rate: 0.001, sources: {SOURCES}}}"
 SAVE_STEPS = 2
 LONGEST_LIFE = 5.0
 """Seconds that a run may train before it is killed."""
