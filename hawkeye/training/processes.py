@@ -30,13 +30,24 @@ def wait() -> None:
         distributed.barrier()
 
 
+def count() -> int:
+    """How many there are."""
+    return distributed.get_world_size() if distributed.is_initialized() else 1
+
+
+def sums(*numbers: float) -> list[float]:
+    """Each number's sum over the processes."""
+    if not distributed.is_initialized():
+        return list(numbers)
+    device = "cuda" if distributed.get_backend() == "nccl" else "cpu"
+    together = torch.tensor(numbers, dtype=torch.float64, device=device)
+    distributed.all_reduce(together)
+    return together.tolist()
+
+
 def any_of(flag: bool) -> bool:
     """Whether `flag` is set on some process."""
-    if not distributed.is_initialized():
-        return flag
-    flags = torch.tensor(int(flag), device="cuda" if distributed.get_backend() == "nccl" else "cpu")
-    distributed.all_reduce(flags)
-    return flags.item() > 0
+    return sums(flag)[0] > 0
 
 
 @contextmanager

@@ -23,7 +23,7 @@ from hawkeye.models.checkpoint import to_original
 from hawkeye.models.weight_files import read_weights
 from hawkeye.training import processes
 from hawkeye.training.optimizer import make_optimizer
-from hawkeye.training.watch import SignalWatch, StepWatch
+from hawkeye.training.watch import SignalWatch, StepWatch, Throughput
 from hawkeye.training.words import WordCollator
 
 logger = logging.getLogger(__name__)
@@ -50,6 +50,7 @@ class StageTrainer(Trainer):
     ) -> None:
         self.watch = StepWatch(settings.max_unreadable_ratio, settings.max_skipped_steps)
         self.signals = SignalWatch()
+        self.throughput = Throughput()
         export_to = settings.output_dir if settings.export_checkpoints and stage.objective == "answers" else None
         trained = frozenset(name for name, weight in model.named_parameters() if weight.requires_grad)
         super().__init__(
@@ -66,17 +67,23 @@ class StageTrainer(Trainer):
         self.loss_is_scaled_for_ga = stage.objective == "answers"
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
-        """Writes the figures to the run's log too."""
+        """Adds how quick training is, and writes the figures to the run's log too."""
+        if "loss" in logs:
+            logs |= self.throughput.report()
         super().log(logs, start_time)
         if "loss" in logs:
             logger.info(
-                "stage %s step %d of %d loss %.4f learning rate %.2e gradient norm %.2f",
+                "stage %s step %d of %d loss %.4f learning rate %.2e gradient norm %.2f "
+                "windows/s %.1f tokens/s %.0f waiting for data %.0f %%",
                 self.stage.name,
                 self.state.global_step,
                 self.state.max_steps,
                 float(logs["loss"]),
                 float(logs["learning_rate"]),
                 float(logs.get("grad_norm", math.nan)),
+                logs["windows_per_second"],
+                logs["tokens_per_second"],
+                100 * logs["waiting"],
             )
 
     def create_optimizer(self, model: torch.nn.Module | None = None) -> torch.optim.Optimizer:
@@ -108,7 +115,8 @@ class StageTrainer(Trainer):
         self, epoch_iterator: Any, num_batches: int, device: torch.device
     ) -> tuple[list[Any], Tensor | int | None]:
         """The batches of one step, and the weight of all labels that it learns from on all processes."""
-        batches, _ = super().get_batch_samples(epoch_iterator, num_batches, device)
+        with self.throughput.waiting():
+            batches, _ = super().get_batch_samples(epoch_iterator, num_batches, device)
         if self.stage.objective != "answers":
             return batches, None
         weight = torch.zeros((), device=device)
@@ -148,6 +156,7 @@ class StageTrainer(Trainer):
         model.train()
         report: BatchReport = inputs.pop("report")
         self.watch.note_own(report)
+        self.throughput.note(report, inputs)
         inputs = self._prepare_inputs(inputs)
         loss = torch.zeros((), device=self.args.device)
         if inputs:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import logging
 import signal
+import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
+from torch import Tensor
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 from transformers.trainer_callback import ExportableState
 
@@ -78,6 +80,46 @@ class StepWatch(TrainerCallback, ExportableState):
                 f"the loss was not a finite number in {self.skipped} batches, more than "
                 f"max_skipped_steps={self.max_skipped_steps} allows"
             )
+
+
+class Throughput:
+    """How much a process has learned from since the last report, and how long it waited for data meanwhile."""
+
+    def __init__(self) -> None:
+        self._reset()
+
+    def _reset(self) -> None:
+        self._started = time.perf_counter()
+        self._waited = 0.0
+        self._windows = 0
+        self._tokens = 0
+
+    @contextmanager
+    def waiting(self) -> Iterator[None]:
+        """Counts the time of the context as time without data."""
+        started = time.perf_counter()
+        yield
+        self._waited += time.perf_counter() - started
+
+    def note(self, report: BatchReport, inputs: Mapping[str, Tensor]) -> None:
+        """Counts a batch: its windows or text rows, and the tokens of its conversations."""
+        self._windows += len(report.places)
+        if "attention_mask" in inputs:
+            self._tokens += int(inputs["attention_mask"].sum())
+
+    def report(self) -> dict[str, float]:
+        """Figures of all processes together since the last report; then counts anew.
+
+        `windows_per_second`, `tokens_per_second`, and `waiting`: the share of the time without data, in [0, 1].
+        """
+        seconds = time.perf_counter() - self._started
+        waited, windows, tokens = processes.sums(self._waited, self._windows, self._tokens)
+        self._reset()
+        return {
+            "windows_per_second": windows / seconds,
+            "tokens_per_second": tokens / seconds,
+            "waiting": waited / seconds / processes.count(),
+        }
 
 
 class SignalWatch(TrainerCallback):

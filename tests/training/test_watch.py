@@ -6,11 +6,12 @@ import os
 import signal
 
 import pytest
+import torch
 from transformers import TrainerControl, TrainerState, TrainingArguments
 
 from hawkeye.data.collate import BatchReport
 from hawkeye.data.sources import Unreadable
-from hawkeye.training.watch import SignalWatch, StepWatch, TrainingError
+from hawkeye.training.watch import SignalWatch, StepWatch, Throughput, TrainingError
 
 
 def test_unreadable_samples_are_told_and_limited(caplog: pytest.LogCaptureFixture) -> None:
@@ -49,3 +50,16 @@ def test_a_signal_saves_and_stops_at_the_end_of_the_step() -> None:
         with pytest.raises(KeyboardInterrupt):
             os.kill(os.getpid(), signal.SIGINT)  # the second one does not wait
     assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_throughput_is_of_the_time_since_the_last_report(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = iter([100.0, 101.0, 103.0, 110.0, 110.0, 114.0, 114.0])
+    monkeypatch.setattr("hawkeye.training.watch.time.perf_counter", lambda: next(clock))
+    throughput = Throughput()  # at 100
+    with throughput.waiting():  # from 101 to 103
+        pass
+    mask = torch.tensor([[1, 1, 0], [1, 1, 1]])
+    for _ in range(4):
+        throughput.note(BatchReport(("a", "b"), ()), {"attention_mask": mask})
+    assert throughput.report() == {"windows_per_second": 0.8, "tokens_per_second": 2.0, "waiting": 0.2}  # at 110
+    assert throughput.report() == {"windows_per_second": 0.0, "tokens_per_second": 0.0, "waiting": 0.0}  # at 114
