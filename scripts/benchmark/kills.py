@@ -2,7 +2,7 @@
 
     python scripts/benchmark/kills.py --kills 20 --output outputs/kills
 
-Takes about five minutes on two cores.
+Takes about four minutes on two cores.
 """
 
 from __future__ import annotations

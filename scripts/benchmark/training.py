@@ -52,7 +52,7 @@ def main() -> None:
     world = options.output / "world"
     build_world(world, WorldSettings(seed=5, train_videos=16, test_videos=1), workers=2)
     settings = load_settings(Path("configs/train/shapes.yaml"), TrainSettings, [f"data_dir={world}"])
-    columns = ("windows/s", "tokens/s", "TFLOP/s", "share of matmul rate", "times as fast")
+    columns = ("windows/s", "tokens/s", "TFLOP/s", "% of matmul", "times as fast")
     rows = table("Training steps", "model and way", *columns)
     for size in SIZES:
         for row in measure(size, settings, options.output, options.steps):
@@ -76,6 +76,7 @@ def measure(size: str, settings: TrainSettings, folder: Path, steps: int) -> Ite
     )
     cache = FrameCache(settings.data_dir / "frames", processor.resize_frames, "benchmark", max_fps=1000.0)
     files = FrameFiles(lambda frames, _: processor.resize_frames(frames))
+    cache.fill((settings.data_dir / "videos").rglob("*.mp4"), num_workers=1)  # as training does before its first step
     cached, decoded = (TrainingSet(sources, stage, store, num_positions=12, seed=0) for store in (cache, files))
     collate = Collator(processor, settings.answer_weights, with_question=True)
     ways = {
@@ -97,7 +98,7 @@ def measure(size: str, settings: TrainSettings, folder: Path, steps: int) -> Ite
             f"{windows / seconds:.1f}",
             f"{tokens / seconds:.0f}",
             f"{flops / seconds / 1e12:.3f}",
-            f"{flops / seconds / rates[dtype]:.0%}",
+            f"{100 * flops / seconds / rates[dtype]:.0f}",
             f"{baseline / seconds:.2f}",
         )
     plain, quick, half = losses.values()
