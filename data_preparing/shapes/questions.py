@@ -57,6 +57,11 @@ def _end(events: Sequence[Combination], rng: np.random.Generator, held_out_ratio
     return _with_events("What happens at the end of the video?", events[-1], [], events, rng, held_out_ratio)
 
 
+def ask_about(event: Combination, events: Sequence[Combination], text: str, rng: np.random.Generator) -> Question:
+    """A question whose answer is one event; wrong candidates are the others of its video, then events not in it."""
+    return _with_events(text, event, [], events, rng, 0.0)
+
+
 def _first(events: Sequence[Combination], rng: np.random.Generator, held_out_ratio: float) -> Question:
     places = sorted(rng.permutation(len(events))[:NUM_OPTIONS])
     shown = [events[place] for place in places]

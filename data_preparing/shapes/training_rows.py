@@ -9,7 +9,7 @@ from zlib import crc32
 import numpy as np
 
 from data_preparing.shapes.language import canonical, query
-from data_preparing.shapes.questions import Kind, Question, ask
+from data_preparing.shapes.questions import Kind, Question, ask, ask_about
 from data_preparing.shapes.world import MAX_EVENTS, Combination, Event, Plan, Stream, draw_combinations, video_rng
 from hawkeye.prompts import (
     CHOICE_SENTENCES,
@@ -36,8 +36,12 @@ PARAPHRASES = {"event_query": 2, "grounding": 3, "grounding_open": 2}
 """Rows per event of the files about segments."""
 QUESTIONS = {Kind.ORDER: 3, Kind.END: 1, Kind.FIRST: 2, Kind.COUNT: 2}
 """Training questions per video."""
+OPEN_QUESTIONS = {Kind.ORDER: 6, Kind.END: 1}
+"""The same without options."""
 LISTED_PARTS = 2
 """Parts of each video whose events are listed, beside the whole."""
+PART_LENGTHS = (2, 3)
+"""Events in the parts of a video that are asked about: the fewer, the easier."""
 PAIR_MARGIN = 0.5
 """Seconds at most that a window of two events shows before and after them."""
 ALONE_RATIO = 0.4
@@ -127,12 +131,18 @@ def _event_list(plan: Plan, rng: np.random.Generator) -> Iterator[Row]:
     yield _row(plan, item | {"a": THEN.join(canonical(event.what) for event in plan.events)})
     for _ in range(LISTED_PARTS):
         first, last = sorted(rng.integers(len(plan.events), size=2))
-        before = plan.events[first - 1].span.end if first else 0.0
-        after = plan.events[last + 1].span.start if last + 1 < len(plan.events) else plan.duration
-        start = rng.uniform(before, plan.events[first].span.start)
-        end = rng.uniform(plan.events[last].span.end, after)
+        window = _part(plan, first, last, rng)
         answer = THEN.join(canonical(event.what) for event in plan.events[first : last + 1])
-        yield _row(plan, item | {"a": answer}, start=round_seconds(start), end=round_seconds(end))
+        yield _row(plan, item | {"a": answer}, **window)
+
+
+def _part(plan: Plan, first: int, last: int, rng: np.random.Generator) -> dict[str, float]:
+    """A window of some neighbours, that begins and ends in the gaps around them."""
+    before = plan.events[first - 1].span.end if first else 0.0
+    after = plan.events[last + 1].span.start if last + 1 < len(plan.events) else plan.duration
+    start = rng.uniform(before, plan.events[first].span.start)
+    end = rng.uniform(plan.events[last].span.end, after)
+    return {"start": round_seconds(start), "end": round_seconds(end)}
 
 
 def _question_item(question: Question) -> Row:
@@ -144,11 +154,45 @@ def _question_item(question: Question) -> Row:
     }
 
 
+def _open_item(question: Question) -> Row:
+    return {"i": QA_INSTRUCTION, "q": question.text, "a": question.answer}
+
+
 def _qa(plan: Plan, rng: np.random.Generator) -> Iterator[Row]:
     events = [event.what for event in plan.events]
     for kind, times in QUESTIONS.items():
         for _ in range(times):
             yield _row(plan, _question_item(ask(kind, events, rng)))
+
+
+def _qa_parts(plan: Plan, rng: np.random.Generator) -> Iterator[Row]:
+    """Questions about parts with few events, in words and with options: what comes after what is learned there, and
+    then in whole videos."""
+    for length in PART_LENGTHS:
+        for first in range(len(plan.events) - length + 1):
+            events = [event.what for event in plan.events[first : first + length]]
+            window = _part(plan, first, first + length - 1, rng)
+            for kind in OPEN_QUESTIONS:
+                yield _row(plan, _open_item(ask(kind, events, rng)), **window)
+                yield _row(plan, _question_item(ask(kind, events, rng)), **window)
+
+
+def _event_choice(plan: Plan, rng: np.random.Generator) -> Iterator[Row]:
+    """Windows of one event, and which of four events it is: from words in place of visual tokens to visual tokens."""
+    events = [event.what for event in plan.events]
+    for event in plan.events:
+        question = ask_about(event.what, events, EVENT_QUESTION, rng)
+        yield _row(
+            plan, _question_item(question), start=round_seconds(event.span.start), end=round_seconds(event.span.end)
+        )
+
+
+def _qa_open(plan: Plan, rng: np.random.Generator) -> Iterator[Row]:
+    """Questions that need no options, answered in words: each word of the answer teaches, and not a letter alone."""
+    events = [event.what for event in plan.events]
+    for kind, times in OPEN_QUESTIONS.items():
+        for _ in range(times):
+            yield _row(plan, _open_item(ask(kind, events, rng)))
 
 
 def _letters(plan: Plan, rng: np.random.Generator) -> Iterator[Row]:
@@ -188,7 +232,10 @@ TRAINING_ROWS: dict[str, Callable[[Plan, np.random.Generator], Iterator[Row]]] =
     "event_caption": _event_caption,
     "event_query": _event_query,
     "event_list": _event_list,
+    "event_choice": _event_choice,
     "qa": _qa,
+    "qa_open": _qa_open,
+    "qa_parts": _qa_parts,
     "letters": _letters,
     "text": _text,
 }
