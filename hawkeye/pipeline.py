@@ -13,7 +13,6 @@ from typing import Any, overload
 import torch
 from huggingface_hub.errors import StrictDataclassError
 from safetensors import SafetensorError
-from transformers import PreTrainedTokenizerBase, StoppingCriteria
 from transformers.utils import logging
 
 from hawkeye.config import ConfigError, nearest
@@ -24,7 +23,7 @@ from hawkeye.evaluation.grounding import Grounding, Query, check_grounding, grou
 from hawkeye.models.hawkeye import HawkEye
 from hawkeye.models.processing import HawkEyeProcessor
 from hawkeye.models.quantization import quantization_config
-from hawkeye.prompts import QA_INSTRUCTION, STOP, open_prompt
+from hawkeye.prompts import QA_INSTRUCTION, open_prompt
 from hawkeye.temporal import MAX_TURNS, Span
 
 DTYPES = ("float32", "float16", "bfloat16", "auto")
@@ -145,18 +144,9 @@ class Pipeline:
                 (found,) = videoqa.answer(self.answerer, [asked])
                 return Answer(options[found.index], dict(zip(options, found.probabilities)))
             (glimpse,) = self.answerer.look([View(reader, window, QA_INSTRUCTION, question)])
-        text = self._continue(Question(open_prompt(question, list(glimpse.seconds)), glimpse, 0), max_new_tokens)
-        return Answer(text.split(STOP)[0].strip())
-
-    @torch.inference_mode()
-    def _continue(self, prompt: Question, max_new_tokens: int) -> str:
-        tokenizer = self.processor.tokenizer
-        embeds, mask = self.answerer.embed([prompt])
-        room = self.answerer.max_prompt_tokens - mask.shape[1]
-        ids = self.model.generate(
-            embeds, mask, max_new_tokens=min(max_new_tokens, room), stopping_criteria=[_AtSeparator(tokenizer)]
-        )
-        return str(tokenizer.decode(ids[0], skip_special_tokens=True))
+        prompt = Question(open_prompt(question, list(glimpse.seconds)), glimpse, 0)
+        (text,) = self.answerer.generate([prompt], max_new_tokens=max_new_tokens)
+        return Answer(text)
 
     def unknown_words(self, text: str) -> list[str]:
         """The words that a model with a closed vocabulary does not know."""
@@ -180,18 +170,6 @@ class Pipeline:
                 f"warning: {video} lasts {duration:.1f} seconds, and this model does not know times so long",
                 file=sys.stderr,
             )
-
-
-class _AtSeparator(StoppingCriteria):
-    """Ends generation at `STOP`; the library's own criterion cannot read every tokenizer's vocabulary."""
-
-    def __init__(self, tokenizer: PreTrainedTokenizerBase) -> None:
-        self.tokenizer = tokenizer
-
-    def __call__(self, input_ids: torch.Tensor, *_: Any, **__: Any) -> torch.Tensor:
-        # Separators are at most as many tokens as signs, and the text before them does not matter.
-        ended = [STOP in text for text in self.tokenizer.batch_decode(input_ids[:, -len(STOP) :])]
-        return torch.tensor(ended, device=input_ids.device)
 
 
 def shipped_models() -> dict[str, Path]:

@@ -164,3 +164,12 @@ def parse_option(answer: str, options: Sequence[str]) -> int | None:
         if option and text.startswith(option.strip().lower().rstrip(".")):
             return index
     return None
+
+
+def parse_two_numbers(answer: str) -> tuple[float, float] | None:
+    """The two numbers of a generated answer, such as "From second 3.5 to second 12.0." or "<frame2> to <frame7>".
+
+    None where there are not exactly two; callers count those.
+    """
+    numbers = [float(number) for number in re.findall(r"\d+(?:\.\d+)?", answer)]
+    return (numbers[0], numbers[1]) if len(numbers) == 2 else None

@@ -251,6 +251,12 @@ def frame_range(window: Span, segment: Span, num_frames: int = DEFAULT_NUM_FRAME
     return first, last
 
 
+def frames_span(window: Span, first: float, last: float, num_frames: int = DEFAULT_NUM_FRAMES) -> Span:
+    """The part of the window that its frames `first` to `last` stand for: what `frame_range` counts, turned round."""
+    step = window.duration / num_frames
+    return Span(window.start + first * step, window.start + (last + 1) * step)
+
+
 def sample_path_window(
     segment: Span,
     context: Span,

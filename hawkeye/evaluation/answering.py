@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
+from transformers import PreTrainedTokenizerBase, StoppingCriteria
 
 from hawkeye.data.video import VideoReader, read_window
 from hawkeye.models.hawkeye import HawkEye
 from hawkeye.models.processing import HawkEyeProcessor
-from hawkeye.prompts import LETTERS, Turn, qformer_text
+from hawkeye.prompts import LETTERS, STOP, Turn, qformer_text
 from hawkeye.temporal import Span
 
 LONGEST_TIME = 99999.9
@@ -153,6 +155,24 @@ class Answerer:
                 answers.append(torch.softmax(row[letters], dim=0).tolist())
         return answers
 
+    @torch.inference_mode()
+    def generate(self, questions: Sequence[Question], *, max_new_tokens: int = 20) -> list[str]:
+        """What the model says after each prompt, greedily, up to `STOP`.
+
+        Raises:
+            ValueError: if a prompt is longer than the language model's context.
+        """
+        tokenizer, answers = self.processor.tokenizer, list[str]()
+        for start in range(0, len(questions), self.batch_size):
+            embeds, mask = self.embed(questions[start : start + self.batch_size])
+            room = self.max_prompt_tokens - mask.shape[1]
+            ids = self.model.generate(
+                embeds, mask, max_new_tokens=min(max_new_tokens, room), stopping_criteria=[_AtSeparator(tokenizer)]
+            )
+            texts = tokenizer.batch_decode(ids, skip_special_tokens=True)
+            answers += [text.split(STOP)[0].strip() for text in texts]
+        return answers
+
     def check(self, prompt: str, num_options: int) -> None:
         """Refuses a question that this model cannot read or answer, before anything is computed.
 
@@ -212,3 +232,15 @@ class Answerer:
                 break
             ids.append(last)
         return ids
+
+
+class _AtSeparator(StoppingCriteria):
+    """Ends generation at `STOP`; the library's own criterion cannot read every tokenizer's vocabulary."""
+
+    def __init__(self, tokenizer: PreTrainedTokenizerBase) -> None:
+        self.tokenizer = tokenizer
+
+    def __call__(self, input_ids: torch.Tensor, *_: Any, **__: Any) -> torch.Tensor:
+        # Separators are at most as many tokens as signs, and the text before them does not matter.
+        ended = [STOP in text for text in self.tokenizer.batch_decode(input_ids[:, -len(STOP) :])]
+        return torch.tensor(ended, device=input_ids.device)

@@ -11,10 +11,11 @@ from typing import Any
 from hawkeye.evaluation.examples import GroundingExample, QAExample
 from hawkeye.evaluation.grounding import Grounding, GroundingTurn
 from hawkeye.evaluation.metrics import Target, ious_by_turn
+from hawkeye.evaluation.spans import SpanAnswer
 from hawkeye.evaluation.videoqa import ChoiceAnswer
 from hawkeye.files import write_text
 from hawkeye.prompts import lettered
-from hawkeye.temporal import Choice, Span, whole_window_choice
+from hawkeye.temporal import Choice, Span, best_iou, whole_window_choice
 
 
 @dataclass(frozen=True)
@@ -57,17 +58,7 @@ class GroundingPrediction:
 
     def as_json(self) -> dict[str, Any]:
         """The line's fields: those of the original, and ours."""
-        row: dict[str, Any] = {
-            "id": self.example.id,
-            "video_fname": self.example.video,
-            "duration": None,
-            "question": self.example.query,
-            "pred_span": None,
-            "gt_span": [[gold.start, gold.end] for gold in self.example.golds],
-            "pred_answer_list": [],
-            "iou": 0.0,
-            "held_out": self.example.held_out,
-        }
+        row = _grounding_row(self.example)
         if self.found is not None:
             turns = self.found.turns
             row |= {
@@ -87,6 +78,39 @@ class GroundingPrediction:
                 "crop_pred": self.crop.turn.choice.value,
                 "crop_answer": self.crop.gold.value,
             }
+        return row | ({"error": self.error} if self.error else {})
+
+
+@dataclass(frozen=True)
+class SpanPrediction:
+    """The span that was named in a video of `duration` seconds; `error` in their place if it cannot be read."""
+
+    example: GroundingExample
+    answer: SpanAnswer | None = None
+    duration: float | None = None
+    error: str | None = None
+
+    @property
+    def is_unparsable(self) -> bool:
+        """Whether the model gave an answer that names no span."""
+        return self.answer is not None and self.answer.span is None
+
+    @property
+    def iou(self) -> float:
+        """The IoU with the nearest annotated span; 0 where there is no span."""
+        if self.answer is None or self.answer.span is None:
+            return 0.0
+        return best_iou(self.answer.span, self.example.golds)
+
+    def as_json(self) -> dict[str, Any]:
+        """The line's fields: those of the original, and ours."""
+        span = self.answer.span if self.answer else None
+        row = _grounding_row(self.example) | {
+            "duration": self.duration,
+            "pred_span": [span.start, span.end] if span else None,
+            "pred_answer_list": [self.answer.text] if self.answer else [],
+            "iou": self.iou,
+        }
         return row | ({"error": self.error} if self.error else {})
 
 
@@ -124,6 +148,25 @@ class QAPrediction:
         return row | ({"error": self.error} if self.error else {})
 
 
-def write_predictions(path: Path, predictions: Iterable[GroundingPrediction | QAPrediction]) -> None:
+Prediction = GroundingPrediction | SpanPrediction | QAPrediction
+"""Any line of predictions.jsonl."""
+
+
+def _grounding_row(example: GroundingExample) -> dict[str, Any]:
+    """What a line says of a query for which nothing is predicted."""
+    return {
+        "id": example.id,
+        "video_fname": example.video,
+        "duration": None,
+        "question": example.query,
+        "pred_span": None,
+        "gt_span": [[gold.start, gold.end] for gold in example.golds],
+        "pred_answer_list": [],
+        "iou": 0.0,
+        "held_out": example.held_out,
+    }
+
+
+def write_predictions(path: Path, predictions: Iterable[Prediction]) -> None:
     """One JSON object a line; the file appears whole."""
     write_text(path, "".join(json.dumps(prediction.as_json()) + "\n" for prediction in predictions))

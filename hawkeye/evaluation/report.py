@@ -18,6 +18,8 @@ def print_results(results: dict[str, Any], console: Console) -> None:
     if "grounding" in results:
         console.print(_grounding_table(results["grounding"]))
         console.print(_single_turn_table(results["grounding"]))
+    if "spans" in results:
+        console.print(_spans_table(results["spans"]))
     if "videoqa" in results:
         console.print(_qa_table(results["videoqa"]))
     failures = results["failures"]
@@ -35,19 +37,34 @@ def _percent(share: float) -> str:
 def _grounding_table(summary: dict[str, Any]) -> Table:
     title = f"Grounding: {summary['queries']} queries, {summary['failed']} failed; percent"
     rows = table(title, "", *FIGURES.values())
-
-    def add(name: str, figures: dict[str, float], style: str = "") -> None:
-        rows.add_row(name, *(_percent(figures[key]) for key in FIGURES), style=style)
-
     for turn, figures in enumerate(summary["by_turn"]):
-        add(f"after turn {turn + 1}", figures, "bold")
+        _add(rows, f"after turn {turn + 1}", figures, "bold")
         for name, by_turn in summary["baselines_by_turn"].items():
-            add(f"  {name}", by_turn[turn], "dim")
+            _add(rows, f"  {name}", by_turn[turn], "dim")
         rows.add_section()
+    _add_combinations(rows, summary)
+    return rows
+
+
+def _spans_table(summary: dict[str, Any]) -> Table:
+    counts = f"{summary['queries']} queries, {summary['failed']} failed, {summary['unparsable']} unparsable answers"
+    rows = table(f"Spans in numbers: {counts}; percent", "", *FIGURES.values())
+    _add(rows, "answered once", summary, "bold")
+    for name, figures in summary["baselines"].items():
+        _add(rows, f"  {name}", figures, "dim")
+    rows.add_section()
+    _add_combinations(rows, summary)
+    return rows
+
+
+def _add(rows: Table, name: str, figures: dict[str, float], style: str = "") -> None:
+    rows.add_row(name, *(_percent(figures[key]) for key in FIGURES), style=style)
+
+
+def _add_combinations(rows: Table, summary: dict[str, Any]) -> None:
     for key, name in (("seen", "seen combinations"), ("held_out", "held-out combinations")):
         if key in summary:
-            add(f"{name} ({summary[key]['queries']})", summary[key])
-    return rows
+            _add(rows, f"{name} ({summary[key]['queries']})", summary[key])
 
 
 def _single_turn_table(summary: dict[str, Any]) -> Table:

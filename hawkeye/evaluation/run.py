@@ -36,15 +36,18 @@ from hawkeye.evaluation.metrics import (
 from hawkeye.evaluation.predictions import (
     Crop,
     GroundingPrediction,
+    Prediction,
     QAPrediction,
+    SpanPrediction,
     write_predictions,
 )
-from hawkeye.evaluation.settings import EvaluationSettings
+from hawkeye.evaluation.settings import EvaluationSettings, SpanSettings
+from hawkeye.evaluation.spans import ask_spans, check_span
 from hawkeye.evaluation.videoqa import ChoiceQuestion, answer, check_choice
 from hawkeye.files import write_text
-from hawkeye.temporal import Span, sample_window, whole_window_choice
+from hawkeye.temporal import Span, best_iou, sample_window, whole_window_choice
 
-Prediction = TypeVar("Prediction")
+PredictionType = TypeVar("PredictionType")
 
 
 def evaluate(settings: EvaluationSettings, answerer: Answerer | None = None) -> dict[str, Any]:
@@ -72,16 +75,19 @@ def evaluate(settings: EvaluationSettings, answerer: Answerer | None = None) -> 
             quantization=settings.quantization,
             batch_size=settings.batch_size,
         ).answerer
-    _check_prompts(answerer, queries, tasks)
+    _check_prompts(answerer, queries, tasks, settings)
     settings.output_dir.mkdir(parents=True, exist_ok=True)
 
     started = time.monotonic()
-    grounded = predict_grounding(answerer, queries, settings)
+    grounded = predict_grounding(answerer, queries, settings) if settings.spans is None else []
+    named = predict_spans(answerer, queries, settings, settings.spans) if settings.spans else []
     answered = {name: predict_qa(answerer, name, examples, settings) for name, examples in tasks.items()}
-    predictions: list[GroundingPrediction | QAPrediction] = [*grounded, *chain.from_iterable(answered.values())]
+    predictions: list[Prediction] = [*grounded, *named, *chain.from_iterable(answered.values())]
     results: dict[str, Any] = {"name": settings.name, "settings": settings.model_dump(mode="json")}
     if grounded:
         results["grounding"] = summarise_grounding(grounded, settings.max_turns)
+    if named:
+        results["spans"] = summarise_spans(named)
     if answered:
         results["videoqa"] = summarise_qa(answered)
     results["failures"] = [
@@ -111,10 +117,18 @@ def _check_videos(settings: EvaluationSettings, examples: Sequence[Example]) -> 
         )
 
 
-def _check_prompts(answerer: Answerer, queries: Sequence[GroundingExample], tasks: dict[str, list[QAExample]]) -> None:
+def _check_prompts(
+    answerer: Answerer,
+    queries: Sequence[GroundingExample],
+    tasks: dict[str, list[QAExample]],
+    settings: EvaluationSettings,
+) -> None:
     for query in queries:
         with _naming(query):
-            check_grounding(answerer, query.query)
+            if settings.spans is None:
+                check_grounding(answerer, query.query)
+            else:
+                check_span(answerer, query.query, settings.spans)
     for question in chain.from_iterable(tasks.values()):
         with _naming(question):
             check_choice(answerer, question.question, question.candidates)
@@ -160,6 +174,18 @@ def _crops(answerer: Answerer, queries: Sequence[Query], examples: Sequence[Grou
     return [Crop(turn, gold) for turn, gold in zip(turns, golds)]
 
 
+def predict_spans(
+    answerer: Answerer, examples: Sequence[GroundingExample], settings: EvaluationSettings, spans: SpanSettings
+) -> list[SpanPrediction]:
+    """One prediction for each query, in order, from one answer in numbers."""
+
+    def predict(asked: Sequence[tuple[VideoReader, GroundingExample]]) -> list[SpanPrediction]:
+        answers = ask_spans(answerer, [Query(reader, example.query, example.key) for reader, example in asked], spans)
+        return [SpanPrediction(example, found, reader.duration) for (reader, example), found in zip(asked, answers)]
+
+    return _predict(examples, "spans", settings, predict, lambda e, error: SpanPrediction(e, error=error))
+
+
 def predict_qa(
     answerer: Answerer, task: str, examples: Sequence[QAExample], settings: EvaluationSettings
 ) -> list[QAPrediction]:
@@ -181,11 +207,11 @@ def _predict(
     examples: Sequence[ExampleType],
     label: str,
     settings: EvaluationSettings,
-    predict: Callable[[Sequence[tuple[VideoReader, ExampleType]]], list[Prediction]],
-    fail: Callable[[ExampleType, str], Prediction],
-) -> list[Prediction]:
+    predict: Callable[[Sequence[tuple[VideoReader, ExampleType]]], list[PredictionType]],
+    fail: Callable[[ExampleType, str], PredictionType],
+) -> list[PredictionType]:
     """Predictions in the order of `examples`, chunk by chunk, with progress."""
-    found: dict[str, Prediction] = {}
+    found: dict[str, PredictionType] = {}
     with tqdm(total=len(examples), desc=label, unit="question") as progress:
         for chunk in _chunks(examples, settings.batch_size):
             for example, prediction in zip(chunk, _predict_chunk(chunk, settings, predict, fail)):
@@ -197,9 +223,9 @@ def _predict(
 def _predict_chunk(
     chunk: Sequence[ExampleType],
     settings: EvaluationSettings,
-    predict: Callable[[Sequence[tuple[VideoReader, ExampleType]]], list[Prediction]],
-    fail: Callable[[ExampleType, str], Prediction],
-) -> list[Prediction]:
+    predict: Callable[[Sequence[tuple[VideoReader, ExampleType]]], list[PredictionType]],
+    fail: Callable[[ExampleType, str], PredictionType],
+) -> list[PredictionType]:
     """Opens each video of the chunk once. After an error the chunk is halved, until the bad examples stand alone."""
     folder = settings.data_dir / settings.videos
     try:
@@ -242,13 +268,43 @@ def summarise_grounding(predictions: Sequence[GroundingPrediction], max_turns: i
         "single_turn": {"whole_window": whole, "crops": crops},
         "by_turn": by_turn,
     }
-    for name, flag in (("seen", False), ("held_out", True)):
-        part = [scores[-1] for prediction, scores in zip(predictions, ious) if prediction.example.held_out is flag]
-        if part:
-            summary[name] = {"queries": len(part), **grounding_figures(part)}
+    summary |= _by_combination([prediction.example for prediction in predictions], [scores[-1] for scores in ious])
     targets = [prediction.target for prediction in predictions if prediction.target]
     summary["baselines_by_turn"] = baselines_by_turn(targets, max_turns) if targets else {}
     return summary
+
+
+def summarise_spans(predictions: Sequence[SpanPrediction]) -> dict[str, Any]:
+    """Figures of spans in numbers, beside those of naming the whole video and its middle half.
+
+    Answers that name no span count as wrong.
+    """
+    ious = [prediction.iou for prediction in predictions]
+    read = [(prediction.example.golds, prediction.duration) for prediction in predictions if prediction.duration]
+    trivial = {"whole video": (0.0, 1.0), "middle half": (0.25, 0.75)}
+    return {
+        "queries": len(predictions),
+        "failed": sum(prediction.error is not None for prediction in predictions),
+        "unparsable": sum(prediction.is_unparsable for prediction in predictions),
+        **grounding_figures(ious),
+        **_by_combination([prediction.example for prediction in predictions], ious),
+        "baselines": {
+            name: grounding_figures([best_iou(Span(start * length, end * length), golds) for golds, length in read])
+            for name, (start, end) in trivial.items()
+        }
+        if read
+        else {},
+    }
+
+
+def _by_combination(examples: Sequence[GroundingExample], ious: Sequence[float]) -> dict[str, Any]:
+    """Figures of seen and of held-out combinations apart, where the annotation tells them."""
+    parts: dict[str, Any] = {}
+    for name, flag in (("seen", False), ("held_out", True)):
+        part = [iou for example, iou in zip(examples, ious) if example.held_out is flag]
+        if part:
+            parts[name] = {"queries": len(part), **grounding_figures(part)}
+    return parts
 
 
 def summarise_qa(answered: dict[str, list[QAPrediction]]) -> dict[str, Any]:

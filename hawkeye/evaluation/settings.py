@@ -5,10 +5,28 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from hawkeye.config import Settings
+from hawkeye.prompts import GROUNDING_INSTRUCTION, GROUNDING_QUESTION
 from hawkeye.temporal import MAX_TURNS
+
+
+class SpanSettings(Settings):
+    """How to ask a model that was trained to answer with numbers."""
+
+    represent: Literal["seconds", "frames"] = Field(
+        description="What the two numbers of an answer are: seconds, or the first and the last of the frames shown."
+    )
+    instruction: str = Field(GROUNDING_INSTRUCTION, description="The instruction that training used.")
+    question: str = Field(GROUNDING_QUESTION, description="The question that training used; %s is the query.")
+    max_new_tokens: int = Field(20, gt=0, description="Longest answer.")
+
+    @model_validator(mode="after")
+    def _one_place(self) -> SpanSettings:
+        if self.question.count("%") != 1 or "%s" not in self.question:
+            raise ValueError(f"'question' must have one place for the query, %s, and no other %: {self.question!r}")
+        return self
 
 
 class EvaluationSettings(Settings):
@@ -23,6 +41,9 @@ class EvaluationSettings(Settings):
     output_dir: Path = Field(description="Where results.json and predictions.jsonl go.")
     max_turns: int = Field(MAX_TURNS, gt=0, description="Questions per query.")
     limit: int | None = Field(None, gt=0, description="The first so many examples of each file; all by default.")
+    spans: SpanSettings | None = Field(
+        None, description="Ask once for a span in numbers, in place of recursive grounding."
+    )
     seed: int = Field(0, ge=0, description="With an example's id, decides the order of its options.")
     batch_size: int = Field(16, gt=0, description="Windows, or prompts, that go through the model together.")
     dtype: Literal["float32", "float16", "bfloat16", "auto"] = Field(
