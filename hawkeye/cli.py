@@ -171,10 +171,14 @@ def _evaluate(options: argparse.Namespace) -> None:
     settings = load_settings(options.config, EvaluationSettings, options.overrides)
     from rich.console import Console
 
+    from hawkeye import processes
     from hawkeye.evaluation.report import print_results
     from hawkeye.evaluation.run import evaluate
 
-    print_results(evaluate(settings), Console())
+    results = evaluate(settings)
+    if not processes.is_main():
+        return
+    print_results(results, Console())
     print(f"results: {settings.output_dir / 'results.json'}")
 
 

@@ -178,6 +178,19 @@ def shipped_models() -> dict[str, Path]:
     return {path.parent.name: path.parent for path in sorted(assets.glob("*/config.json"))}
 
 
+def model_directory(name: str | Path) -> Path:
+    """Where the files of a model are: one that ships with the package, or a directory that holds one.
+
+    Raises:
+        ConfigError: if there is none; it names the nearest.
+    """
+    directory = shipped_models().get(str(name), Path(name))
+    if not (directory / "config.json").is_file():
+        hint = nearest(str(name), list(shipped_models()))
+        raise ConfigError(f"model {str(name)!r}: no such model, and no directory that holds one{hint}")
+    return directory
+
+
 def load_model(
     name: str | Path = "tiny",
     *,
@@ -211,10 +224,7 @@ def load_model(
         raise ConfigError(
             f"device {str(device)!r} and device_map {device_map!r} are given: one of them places the model"
         )
-    directory = shipped_models().get(str(name), Path(name))
-    if not (directory / "config.json").is_file():
-        hint = nearest(str(name), list(shipped_models()))
-        raise ConfigError(f"model {str(name)!r}: no such model, and no directory that holds one{hint}")
+    directory = model_directory(name)
     place = torch.device(device) if device is not None else _default_device()
     if dtype == "auto":
         dtype = "float32" if place.type == "cpu" else "bfloat16"

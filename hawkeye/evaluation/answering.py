@@ -91,6 +91,10 @@ class Answerer:
         """Positions of the language model, which prompt and answer share."""
         return int(self.model.config.text_config.max_position_embeddings)
 
+    def forget(self) -> None:
+        """Drops the frames' features that are kept."""
+        self._features.clear()
+
     @torch.inference_mode()
     def look(self, views: Sequence[View]) -> list[Glimpse]:
         """What the model sees of each window; equal windows are read and encoded once.

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from hawkeye.evaluation.examples import GroundingExample, QAExample
@@ -13,9 +10,11 @@ from hawkeye.evaluation.grounding import Grounding, GroundingTurn
 from hawkeye.evaluation.metrics import Target, ious_by_turn
 from hawkeye.evaluation.spans import SpanAnswer
 from hawkeye.evaluation.videoqa import ChoiceAnswer
-from hawkeye.files import write_text
-from hawkeye.prompts import lettered
-from hawkeye.temporal import Choice, Span, best_iou, whole_window_choice
+from hawkeye.prompts import LETTERS, lettered
+from hawkeye.temporal import Choice, Span, best_iou, narrow, whole_window_choice
+
+Row = dict[str, Any]
+"""One line of predictions.jsonl."""
 
 
 @dataclass(frozen=True)
@@ -30,6 +29,7 @@ class Crop:
 class GroundingPrediction:
     """Where a query was found; `error` in place of the rest where its video could not be read."""
 
+    task: str
     example: GroundingExample
     found: Grounding | None = None
     crop: Crop | None = None
@@ -56,9 +56,23 @@ class GroundingPrediction:
         """The answer about the window drawn around the segment, and the right one; None after an error."""
         return (self.crop.turn.choice, self.crop.gold) if self.crop else (None, None)
 
-    def as_json(self) -> dict[str, Any]:
+    @classmethod
+    def from_row(cls, example: GroundingExample, row: Row) -> GroundingPrediction:
+        """Reads a line that `as_row` made."""
+        if "error" in row:
+            return cls(row["task"], example, error=row["error"])
+        window, turns = Span(0.0, row["duration"]), list[GroundingTurn]()
+        for value, probabilities in zip(row["pred_answer_list"], row["probabilities"]):
+            choice = Choice(value)
+            turns.append(GroundingTurn(window, choice, {Choice(name): p for name, p in probabilities.items()}))
+            window = narrow(window, choice)
+        found = Grounding(example.query, window, row["duration"], tuple(turns))
+        crop = Crop(GroundingTurn(Span(*row["crop"]), Choice(row["crop_pred"]), {}), Choice(row["crop_answer"]))
+        return cls(row["task"], example, found, crop)
+
+    def as_row(self) -> Row:
         """The line's fields: those of the original, and ours."""
-        row = _grounding_row(self.example)
+        row = _grounding_row(self.task, self.example)
         if self.found is not None:
             turns = self.found.turns
             row |= {
@@ -85,6 +99,7 @@ class GroundingPrediction:
 class SpanPrediction:
     """The span that was named in a video of `duration` seconds; `error` in their place if it cannot be read."""
 
+    task: str
     example: GroundingExample
     answer: SpanAnswer | None = None
     duration: float | None = None
@@ -102,10 +117,19 @@ class SpanPrediction:
             return 0.0
         return best_iou(self.answer.span, self.example.golds)
 
-    def as_json(self) -> dict[str, Any]:
+    @classmethod
+    def from_row(cls, example: GroundingExample, row: Row) -> SpanPrediction:
+        """Reads a line that `as_row` made."""
+        if "error" in row:
+            return cls(row["task"], example, error=row["error"])
+        span = row["pred_span"]
+        answer = SpanAnswer(row["pred_answer_list"][0], Span(*span) if span else None)
+        return cls(row["task"], example, answer, row["duration"])
+
+    def as_row(self) -> Row:
         """The line's fields: those of the original, and ours."""
         span = self.answer.span if self.answer else None
-        row = _grounding_row(self.example) | {
+        row = _grounding_row(self.task, self.example) | {
             "duration": self.duration,
             "pred_span": [span.start, span.end] if span else None,
             "pred_answer_list": [self.answer.text] if self.answer else [],
@@ -129,10 +153,19 @@ class QAPrediction:
         """Whether the right candidate was chosen."""
         return self.answer is not None and self.answer.index == self.example.answer
 
-    def as_json(self) -> dict[str, Any]:
+    @classmethod
+    def from_row(cls, example: QAExample, row: Row) -> QAPrediction:
+        """Reads a line that `as_row` made."""
+        if "error" in row:
+            return cls(row["task"], example, error=row["error"])
+        answer = ChoiceAnswer(LETTERS.index(row["pred"][1]), tuple(row["probabilities"]))
+        return cls(row["task"], example, answer, row["video_secs"])
+
+    def as_row(self) -> Row:
         """The line's fields: those of the original, and ours."""
         options, window = lettered(self.example.candidates), self.example.window
-        row: dict[str, Any] = {
+        row: Row = {
+            "task": self.task,
             "id": self.example.id,
             "task_type": self.task,
             "video_fname": self.example.video,
@@ -152,9 +185,10 @@ Prediction = GroundingPrediction | SpanPrediction | QAPrediction
 """Any line of predictions.jsonl."""
 
 
-def _grounding_row(example: GroundingExample) -> dict[str, Any]:
+def _grounding_row(task: str, example: GroundingExample) -> Row:
     """What a line says of a query for which nothing is predicted."""
     return {
+        "task": task,
         "id": example.id,
         "video_fname": example.video,
         "duration": None,
@@ -165,8 +199,3 @@ def _grounding_row(example: GroundingExample) -> dict[str, Any]:
         "iou": 0.0,
         "held_out": example.held_out,
     }
-
-
-def write_predictions(path: Path, predictions: Iterable[Prediction]) -> None:
-    """One JSON object a line; the file appears whole."""
-    write_text(path, "".join(json.dumps(prediction.as_json()) + "\n" for prediction in predictions))

@@ -27,7 +27,6 @@ def print_results(results: dict[str, Any], console: Console) -> None:
         console.print(f"failed: {failure['place']}: {failure['error']}", style="red", markup=False, soft_wrap=True)
     if len(failures) > SHOWN_FAILURES:
         console.print(f"... and {len(failures) - SHOWN_FAILURES} more failures, all in results.json")
-    console.print(f"{results['seconds']:.0f} seconds", style="dim")
 
 
 def _percent(share: float) -> str:

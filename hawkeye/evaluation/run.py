@@ -3,59 +3,42 @@
 from __future__ import annotations
 
 import json
-import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
-from itertools import chain, groupby
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from itertools import groupby
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from tqdm import tqdm
 
+from hawkeye import processes
 from hawkeye.config import ConfigError
 from hawkeye.data.instruction import AnnotationError
-from hawkeye.data.video import VideoError, VideoReader, open_video
+from hawkeye.data.video import VideoError, open_video
 from hawkeye.evaluation.answering import Answerer
-from hawkeye.evaluation.examples import (
-    Example,
-    ExampleType,
-    GroundingExample,
-    QAExample,
-    missing_videos,
-    read_grounding_examples,
-    read_qa_examples,
-)
-from hawkeye.evaluation.grounding import Query, ask_once, check_grounding, ground, option_rng
-from hawkeye.evaluation.metrics import (
-    Figures,
-    baselines_by_turn,
-    choice_accuracy,
-    grounding_figures,
-    qa_accuracy,
-)
-from hawkeye.evaluation.predictions import (
-    Crop,
-    GroundingPrediction,
-    Prediction,
-    QAPrediction,
-    SpanPrediction,
-    write_predictions,
-)
-from hawkeye.evaluation.settings import EvaluationSettings, SpanSettings
-from hawkeye.evaluation.spans import ask_spans, check_span
-from hawkeye.evaluation.videoqa import ChoiceQuestion, answer, check_choice
-from hawkeye.files import write_text
-from hawkeye.temporal import Span, best_iou, sample_window, whole_window_choice
+from hawkeye.evaluation.examples import Example, missing_videos, read_grounding_examples, read_qa_examples
+from hawkeye.evaluation.predictions import Row
+from hawkeye.evaluation.settings import EvaluationSettings
+from hawkeye.evaluation.store import Key, PredictionStore
+from hawkeye.evaluation.summary import summarise_grounding, summarise_qa, summarise_spans
+from hawkeye.evaluation.tasks import MultipleChoice, RecursiveGrounding, SpansInNumbers, Task
+from hawkeye.files import sha256, write_text
 
-PredictionType = TypeVar("PredictionType")
+Item = tuple[Task[Any], Example]
+"""One example with its task."""
+
+NOT_IDENTITY = {"output_dir", "restart", "allow_missing_videos"}
+"""Settings that change no prediction."""
 
 
 def evaluate(settings: EvaluationSettings, answerer: Answerer | None = None) -> dict[str, Any]:
-    """Runs an evaluation; returns what it writes to `output_dir/results.json`.
+    """Runs an evaluation, or what is left of it; returns what it writes to `output_dir/results.json`.
 
     Every annotation row is checked and every video looked for before the model is loaded, and every query's length
-    before the first video is opened. A video that cannot be read costs its examples alone: they count as wrong, and
-    are listed in the results with the error.
+    before the first video is opened. A video that cannot be read costs its examples alone: they count as wrong, are
+    listed in the results with the error, and are tried again by the next run. Under torchrun each process answers its
+    share. The same examples go through the model together however often a run is stopped and whoever answers them, so
+    the results are the same.
 
     Args:
         answerer: the model to evaluate, if not the one that the settings name.
@@ -63,53 +46,82 @@ def evaluate(settings: EvaluationSettings, answerer: Answerer | None = None) -> 
     Raises:
         ConfigError, AnnotationError: naming what is wrong, before anything runs.
     """
-    queries = [example for path in settings.grounding for example in _first(read_grounding_examples, path, settings)]
-    tasks = {name: _first(read_qa_examples, path, settings) for name, path in settings.videoqa.items()}
-    _check_videos(settings, [*queries, *chain.from_iterable(tasks.values())])
-    if answerer is None:
-        from hawkeye.pipeline import load_model
-
-        answerer = load_model(
-            settings.model,
-            dtype=settings.dtype,
-            quantization=settings.quantization,
-            batch_size=settings.batch_size,
-        ).answerer
-    _check_prompts(answerer, queries, tasks, settings)
-    settings.output_dir.mkdir(parents=True, exist_ok=True)
-
-    started = time.monotonic()
-    grounded = predict_grounding(answerer, queries, settings) if settings.spans is None else []
-    named = predict_spans(answerer, queries, settings, settings.spans) if settings.spans else []
-    answered = {name: predict_qa(answerer, name, examples, settings) for name, examples in tasks.items()}
-    predictions: list[Prediction] = [*grounded, *named, *chain.from_iterable(answered.values())]
-    results: dict[str, Any] = {"name": settings.name, "settings": settings.model_dump(mode="json")}
-    if grounded:
-        results["grounding"] = summarise_grounding(grounded, settings.max_turns)
-    if named:
-        results["spans"] = summarise_spans(named)
-    if answered:
-        results["videoqa"] = summarise_qa(answered)
-    results["failures"] = [
-        {"place": prediction.example.place, "video": prediction.example.video, "error": prediction.error}
-        for prediction in predictions
-        if prediction.error
-    ]
-    results["seconds"] = round(time.monotonic() - started, 1)
-    write_predictions(settings.output_dir / "predictions.jsonl", predictions)
-    write_text(settings.output_dir / "results.json", json.dumps(results, indent=2) + "\n")
-    return results
+    tasks = read_tasks(settings)
+    items = [(task, example) for task in tasks for example in task.examples]
+    _check_videos(settings, items)
+    processes.join()
+    store, identity = PredictionStore(settings.output_dir), _identity(settings, answerer)
+    if not settings.restart:
+        store.check(identity)
+    done = {} if settings.restart else store.read()
+    chunks = [chunk for chunk in _chunks(items, settings.batch_size) if any(_key(item) not in done for item in chunk)]
+    if chunks:
+        answerer = answerer or _load(settings)
+        for task in tasks:
+            _check_prompts(answerer, task)
+    processes.wait()  # all have read what there is
+    if processes.is_main():
+        store.open(identity, restart=settings.restart)
+    processes.wait()
+    if chunks and answerer is not None:
+        _answer(answerer, chunks, settings, store)
+    processes.wait()
+    if processes.is_main():
+        rows = store.finish([_key(item) for item in items])
+        results = {"name": settings.name, **identity, **_summary(settings, items, rows)}
+        write_text(settings.output_dir / "results.json", json.dumps(results, indent=2) + "\n")
+    processes.wait()
+    return json.loads((settings.output_dir / "results.json").read_text(encoding="utf-8"))
 
 
-def _first(read: Callable[[Path], list[ExampleType]], path: Path, settings: EvaluationSettings) -> list[ExampleType]:
-    return read(settings.data_dir / path)[: settings.limit]
+def read_tasks(settings: EvaluationSettings) -> list[Task[Any]]:
+    """What the settings ask, with the first `limit` examples of each annotation file.
 
-
-def _check_videos(settings: EvaluationSettings, examples: Sequence[Example]) -> None:
-    if not examples:
+    Raises:
+        ConfigError: if they ask nothing.
+        AnnotationError: naming the file, the row and the value that is wrong.
+    """
+    tasks: list[Task[Any]] = []
+    for path in settings.grounding:
+        queries = read_grounding_examples(settings.data_dir / path)[: settings.limit]
+        if settings.spans is None:
+            tasks.append(RecursiveGrounding(str(path), queries, settings.max_turns, settings.seed))
+        else:
+            tasks.append(SpansInNumbers(str(path), queries, settings.spans))
+    for name, path in settings.videoqa.items():
+        tasks.append(MultipleChoice(name, read_qa_examples(settings.data_dir / path)[: settings.limit]))
+    if not tasks:
         raise ConfigError(f"evaluation {settings.name!r}: neither 'grounding' nor 'videoqa' names an annotation file")
+    names = [task.name for task in tasks]
+    if len(set(names)) < len(names):
+        raise ConfigError(f"evaluation {settings.name!r}: two tasks have one name: {', '.join(sorted(names))}")
+    return tasks
+
+
+def _identity(settings: EvaluationSettings, answerer: Answerer | None) -> dict[str, Any]:
+    """All that the predictions depend on: the settings, and checksums of the files behind them."""
+    files = [settings.data_dir / path for path in (*settings.grounding, *settings.videoqa.values())]
+    checksums = {"annotations": {str(path): sha256(path) for path in files}}
+    if answerer is None:
+        from hawkeye.pipeline import model_directory
+
+        directory = model_directory(settings.model)
+        checksums["model"] = {path.name: sha256(path) for path in sorted(directory.iterdir()) if path.is_file()}
+    told = settings.model_dump(mode="json", exclude=NOT_IDENTITY)
+    return {"settings": told, "checksums": checksums}
+
+
+def _load(settings: EvaluationSettings) -> Answerer:
+    from hawkeye.pipeline import load_model
+
+    return load_model(
+        settings.model, dtype=settings.dtype, quantization=settings.quantization, batch_size=settings.batch_size
+    ).answerer
+
+
+def _check_videos(settings: EvaluationSettings, items: Sequence[Item]) -> None:
     folder = settings.data_dir / settings.videos
-    missing = missing_videos(examples, folder)
+    missing = missing_videos([example for _, example in items], folder)
     if missing and not settings.allow_missing_videos:
         raise AnnotationError(
             f"{folder}: {len(missing)} of the annotations' videos are missing, such as {', '.join(missing[:3])}; "
@@ -117,134 +129,23 @@ def _check_videos(settings: EvaluationSettings, examples: Sequence[Example]) -> 
         )
 
 
-def _check_prompts(
-    answerer: Answerer,
-    queries: Sequence[GroundingExample],
-    tasks: dict[str, list[QAExample]],
-    settings: EvaluationSettings,
-) -> None:
-    for query in queries:
-        with _naming(query):
-            if settings.spans is None:
-                check_grounding(answerer, query.query)
-            else:
-                check_span(answerer, query.query, settings.spans)
-    for question in chain.from_iterable(tasks.values()):
-        with _naming(question):
-            check_choice(answerer, question.question, question.candidates)
+def _check_prompts(answerer: Answerer, task: Task[Any]) -> None:
+    for example in task.examples:
+        try:
+            task.check(answerer, example)
+        except ValueError as error:
+            raise AnnotationError(f"{example.place}: {error}") from None
 
 
-@contextmanager
-def _naming(example: Example) -> Iterator[None]:
-    try:
-        yield
-    except ValueError as error:
-        raise AnnotationError(f"{example.place}: {error}") from None
+def _key(item: Item) -> Key:
+    task, example = item
+    return task.name, example.video, example.id
 
 
-def predict_grounding(
-    answerer: Answerer, examples: Sequence[GroundingExample], settings: EvaluationSettings
-) -> list[GroundingPrediction]:
-    """One prediction for each query, in order; those of one chunk of videos advance together."""
-
-    def predict(asked: Sequence[tuple[VideoReader, GroundingExample]]) -> list[GroundingPrediction]:
-        queries = [Query(reader, example.query, example.key) for reader, example in asked]
-        found = ground(answerer, queries, max_turns=settings.max_turns, seed=settings.seed)
-        crops = _crops(answerer, queries, [example for _, example in asked], settings.seed)
-        return [
-            GroundingPrediction(example, grounding, crop) for (_, example), grounding, crop in zip(asked, found, crops)
-        ]
-
-    return _predict(examples, "grounding", settings, predict, lambda e, error: GroundingPrediction(e, error=error))
-
-
-def _crops(answerer: Answerer, queries: Sequence[Query], examples: Sequence[GroundingExample], seed: int) -> list[Crop]:
-    """The single question of training: a random window around the segment, and its answer."""
-    windows, golds = [], []
-    for query, example in zip(queries, examples):
-        video, gold = Span(0.0, query.reader.duration), example.golds[0]
-        segment = Span(min(gold.start, video.end), min(gold.end, video.end))
-        window, choice = video, whole_window_choice(video, segment)
-        if segment.duration > 0:
-            rng = option_rng(seed, f"crop {query.key}")
-            window, choice = sample_window(segment, video, rng, num_frames=answerer.num_frames)
-        windows.append(window)
-        golds.append(choice)
-    turns = ask_once(answerer, queries, windows, seed=seed)
-    return [Crop(turn, gold) for turn, gold in zip(turns, golds)]
-
-
-def predict_spans(
-    answerer: Answerer, examples: Sequence[GroundingExample], settings: EvaluationSettings, spans: SpanSettings
-) -> list[SpanPrediction]:
-    """One prediction for each query, in order, from one answer in numbers."""
-
-    def predict(asked: Sequence[tuple[VideoReader, GroundingExample]]) -> list[SpanPrediction]:
-        answers = ask_spans(answerer, [Query(reader, example.query, example.key) for reader, example in asked], spans)
-        return [SpanPrediction(example, found, reader.duration) for (reader, example), found in zip(asked, answers)]
-
-    return _predict(examples, "spans", settings, predict, lambda e, error: SpanPrediction(e, error=error))
-
-
-def predict_qa(
-    answerer: Answerer, task: str, examples: Sequence[QAExample], settings: EvaluationSettings
-) -> list[QAPrediction]:
-    """One prediction for each question of a task, in order."""
-
-    def predict(asked: Sequence[tuple[VideoReader, QAExample]]) -> list[QAPrediction]:
-        questions = [
-            ChoiceQuestion(reader, example.question, example.candidates, example.window) for reader, example in asked
-        ]
-        return [
-            QAPrediction(task, example, found, reader.duration)
-            for (reader, example), found in zip(asked, answer(answerer, questions))
-        ]
-
-    return _predict(examples, task, settings, predict, lambda e, error: QAPrediction(task, e, error=error))
-
-
-def _predict(
-    examples: Sequence[ExampleType],
-    label: str,
-    settings: EvaluationSettings,
-    predict: Callable[[Sequence[tuple[VideoReader, ExampleType]]], list[PredictionType]],
-    fail: Callable[[ExampleType, str], PredictionType],
-) -> list[PredictionType]:
-    """Predictions in the order of `examples`, chunk by chunk, with progress."""
-    found: dict[str, PredictionType] = {}
-    with tqdm(total=len(examples), desc=label, unit="question") as progress:
-        for chunk in _chunks(examples, settings.batch_size):
-            for example, prediction in zip(chunk, _predict_chunk(chunk, settings, predict, fail)):
-                found[example.place] = prediction
-            progress.update(len(chunk))
-    return [found[example.place] for example in examples]
-
-
-def _predict_chunk(
-    chunk: Sequence[ExampleType],
-    settings: EvaluationSettings,
-    predict: Callable[[Sequence[tuple[VideoReader, ExampleType]]], list[PredictionType]],
-    fail: Callable[[ExampleType, str], PredictionType],
-) -> list[PredictionType]:
-    """Opens each video of the chunk once. After an error the chunk is halved, until the bad examples stand alone."""
-    folder = settings.data_dir / settings.videos
-    try:
-        with ExitStack() as stack:
-            videos = dict.fromkeys(example.video for example in chunk)
-            readers = {video: stack.enter_context(open_video(folder / video)) for video in videos}
-            return predict([(readers[example.video], example) for example in chunk])
-    except VideoError as error:
-        if len(chunk) == 1:
-            return [fail(chunk[0], str(error))]
-    middle = len(chunk) // 2
-    halves = (chunk[:middle], chunk[middle:])
-    return [prediction for half in halves for prediction in _predict_chunk(half, settings, predict, fail)]
-
-
-def _chunks(examples: Sequence[ExampleType], size: int) -> Iterator[list[ExampleType]]:
-    """Whole videos' examples, at least `size` of them (the last chunk has the rest)."""
-    chunk: list[ExampleType] = []
-    for _, group in groupby(sorted(examples, key=lambda example: example.video), key=lambda example: example.video):
+def _chunks(items: Sequence[Item], size: int) -> Iterator[list[Item]]:
+    """Whole videos with all that is asked about them, at least `size` examples (the last chunk has the rest)."""
+    chunk: list[Item] = []
+    for _, group in groupby(sorted(items, key=_video), key=_video):
         chunk += group
         if len(chunk) >= size:
             yield chunk
@@ -253,74 +154,59 @@ def _chunks(examples: Sequence[ExampleType], size: int) -> Iterator[list[Example
         yield chunk
 
 
-def summarise_grounding(predictions: Sequence[GroundingPrediction], max_turns: int) -> dict[str, Any]:
-    """All figures of grounding; failed queries count as wrong everywhere but in the baselines."""
-    ious = [prediction.ious(max_turns) for prediction in predictions]
-    by_turn = [grounding_figures(scores) for scores in zip(*ious)]
-    whole = choice_accuracy([prediction.first_answer() for prediction in predictions])
-    crops = choice_accuracy([prediction.crop_answer() for prediction in predictions])
-    summary: dict[str, Any] = {
-        "queries": len(predictions),
-        "failed": sum(prediction.error is not None for prediction in predictions),
-        **by_turn[-1],
-        "accuracy_whole_window": whole["accuracy"],
-        "accuracy_crops": crops["accuracy"],
-        "single_turn": {"whole_window": whole, "crops": crops},
-        "by_turn": by_turn,
-    }
-    summary |= _by_combination([prediction.example for prediction in predictions], [scores[-1] for scores in ious])
-    targets = [prediction.target for prediction in predictions if prediction.target]
-    summary["baselines_by_turn"] = baselines_by_turn(targets, max_turns) if targets else {}
+def _video(item: Item) -> str:
+    return item[1].video
+
+
+def _answer(
+    answerer: Answerer, chunks: Sequence[list[Item]], settings: EvaluationSettings, store: PredictionStore
+) -> None:
+    """Answers this process's share of the chunks, each kept as soon as it is there."""
+    own = chunks[processes.rank() :: processes.count()]
+    label = f"process {processes.rank() + 1} of {processes.count()}" if processes.count() > 1 else settings.name
+    total = sum(map(len, own))
+    with tqdm(total=total, desc=label, unit="question", disable=not processes.is_main()) as progress:
+        for chunk in own:
+            # What the model still knows of earlier videos depends on where the run was begun; the answers must not.
+            answerer.forget()
+            store.append(_answer_chunk(answerer, chunk, settings.data_dir / settings.videos))
+            progress.update(len(chunk))
+
+
+def _answer_chunk(answerer: Answerer, chunk: list[Item], folder: Path) -> list[Row]:
+    """Opens each video of the chunk once. After an error the chunk is halved, until the bad examples stand alone."""
+    try:
+        with ExitStack() as stack:
+            videos = dict.fromkeys(map(_video, chunk))
+            readers = {video: stack.enter_context(open_video(folder / video)) for video in videos}
+            rows: list[Row] = []
+            for task in {id(task): task for task, _ in chunk}.values():
+                asked = [(readers[example.video], example) for other, example in chunk if other is task]
+                rows += [prediction.as_row() for prediction in task.predict(answerer, asked)]
+            return rows
+    except VideoError as error:
+        if len(chunk) == 1:
+            ((task, example),) = chunk
+            return [task.failed(example, str(error)).as_row()]
+    middle = len(chunk) // 2
+    return [row for half in (chunk[:middle], chunk[middle:]) for row in _answer_chunk(answerer, half, folder)]
+
+
+def _summary(settings: EvaluationSettings, items: Sequence[Item], rows: Sequence[Row]) -> dict[str, Any]:
+    found: dict[str, list[Any]] = {}
+    for (task, example), row in zip(items, rows):
+        found.setdefault(task.name, []).append(task.read(example, row))
+    summary: dict[str, Any] = {}
+    queries = [prediction for path in settings.grounding for prediction in found[str(path)]]
+    if queries and settings.spans is None:
+        summary["grounding"] = summarise_grounding(queries, settings.max_turns)
+    elif queries:
+        summary["spans"] = summarise_spans(queries)
+    if settings.videoqa:
+        summary["videoqa"] = summarise_qa({name: found[name] for name in settings.videoqa})
+    summary["failures"] = [
+        {"place": example.place, "video": example.video, "error": row["error"]}
+        for (_, example), row in zip(items, rows)
+        if "error" in row
+    ]
     return summary
-
-
-def summarise_spans(predictions: Sequence[SpanPrediction]) -> dict[str, Any]:
-    """Figures of spans in numbers, beside those of naming the whole video and its middle half.
-
-    Answers that name no span count as wrong.
-    """
-    ious = [prediction.iou for prediction in predictions]
-    read = [(prediction.example.golds, prediction.duration) for prediction in predictions if prediction.duration]
-    trivial = {"whole video": (0.0, 1.0), "middle half": (0.25, 0.75)}
-    return {
-        "queries": len(predictions),
-        "failed": sum(prediction.error is not None for prediction in predictions),
-        "unparsable": sum(prediction.is_unparsable for prediction in predictions),
-        **grounding_figures(ious),
-        **_by_combination([prediction.example for prediction in predictions], ious),
-        "baselines": {
-            name: grounding_figures([best_iou(Span(start * length, end * length), golds) for golds, length in read])
-            for name, (start, end) in trivial.items()
-        }
-        if read
-        else {},
-    }
-
-
-def _by_combination(examples: Sequence[GroundingExample], ious: Sequence[float]) -> dict[str, Any]:
-    """Figures of seen and of held-out combinations apart, where the annotation tells them."""
-    parts: dict[str, Any] = {}
-    for name, flag in (("seen", False), ("held_out", True)):
-        part = [iou for example, iou in zip(examples, ious) if example.held_out is flag]
-        if part:
-            parts[name] = {"queries": len(part), **grounding_figures(part)}
-    return parts
-
-
-def summarise_qa(answered: dict[str, list[QAPrediction]]) -> dict[str, Any]:
-    """Accuracy of each task beside chance, and the tasks' averages."""
-    tasks: dict[str, Figures] = {
-        task: qa_accuracy([(prediction.is_right, len(prediction.example.candidates)) for prediction in predictions])
-        for task, predictions in answered.items()
-    }
-    return {
-        "tasks": {
-            task: {
-                "questions": len(predictions),
-                "failed": sum(prediction.error is not None for prediction in predictions),
-                **tasks[task],
-            }
-            for task, predictions in answered.items()
-        },
-        "average": {name: sum(task[name] for task in tasks.values()) / len(tasks) for name in ("accuracy", "random")},
-    }

@@ -50,4 +50,5 @@ class EvaluationSettings(Settings):
         "float32", description="Type of the weights; auto is bfloat16 on an accelerator."
     )
     quantization: Literal["8bit", "4bit"] | None = Field(None, description="Of the language model's weights.")
+    restart: bool = Field(False, description="Forget what an earlier run has left in output_dir.")
     allow_missing_videos: bool = Field(False, description="Count examples of missing videos as wrong, and go on.")

@@ -11,6 +11,7 @@ from torch import nn
 from transformers import TrainingArguments, set_seed
 from transformers.integrations.deepspeed import unset_hf_deepspeed_config
 
+from hawkeye import processes
 from hawkeye.config import ConfigError, StageSettings, TrainSettings
 from hawkeye.data.collate import Collator
 from hawkeye.data.frame_cache import FrameCache
@@ -21,7 +22,6 @@ from hawkeye.files import write_text, written_whole
 from hawkeye.models.attention import PLAIN_ATTENTION
 from hawkeye.models.hawkeye import HawkEye
 from hawkeye.models.processing import HawkEyeProcessor
-from hawkeye.training import processes
 from hawkeye.training.checks import VideoCheck, check_videos, read_sources
 from hawkeye.training.curve import draw_curve
 from hawkeye.training.start import freeze, start_model

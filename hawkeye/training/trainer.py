@@ -15,13 +15,13 @@ from torch.optim.lr_scheduler import LambdaLR
 from transformers import Trainer, TrainerCallback, TrainingArguments
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
+from hawkeye import processes
 from hawkeye.config import StageSettings, TrainSettings
 from hawkeye.data.collate import IGNORED, BatchReport, Collator
 from hawkeye.data.sources import TrainingSet
 from hawkeye.files import written_whole
 from hawkeye.models.checkpoint import to_original
 from hawkeye.models.weight_files import read_weights
-from hawkeye.training import processes
 from hawkeye.training.optimizer import make_optimizer
 from hawkeye.training.watch import SignalWatch, StepWatch, Throughput
 from hawkeye.training.words import WordCollator

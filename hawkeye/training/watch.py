@@ -15,8 +15,8 @@ from torch import Tensor
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 from transformers.trainer_callback import ExportableState
 
+from hawkeye import processes
 from hawkeye.data.collate import BatchReport
-from hawkeye.training import processes
 
 logger = logging.getLogger(__name__)
 

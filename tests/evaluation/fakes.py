@@ -51,6 +51,9 @@ class ScriptedAnswerer(Answerer):
     def num_frames(self) -> int:
         return 12
 
+    def forget(self) -> None:
+        """There is nothing that it keeps."""
+
     def check(self, prompt: str, num_options: int) -> None:  # noqa: ARG002  # the model's signature
         words = len(prompt.split("Question: ")[1].split("\nOptions:")[0].split())
         if words > self.max_query_words:

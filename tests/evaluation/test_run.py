@@ -92,7 +92,9 @@ def test_figures_of_perfect_answers(folder: Path) -> None:
     }
     assert results["failures"] == []
     assert json.loads((folder / "out" / "results.json").read_text()) == results
-    assert sorted(path.name for path in (folder / "out").iterdir()) == ["predictions.jsonl", "results.json"]
+    assert sorted(path.name for path in (folder / "out").iterdir()) == [
+        *("predictions.jsonl", "results.json", "run.json")
+    ]
 
 
 def test_the_single_question_is_judged_on_whole_videos_and_on_crops(folder: Path) -> None:
@@ -122,6 +124,7 @@ def test_predictions_have_the_originals_fields_in_the_annotations_order(folder: 
     probabilities = query.pop("probabilities")
     assert [max(turn, key=turn.__getitem__) for turn in probabilities] == ["end", "middle", "end", "throughout"]
     assert query == {
+        "task": "grounding.json",
         "id": "grounding-2",
         "video_fname": "b.mp4",
         "duration": 8.0,
@@ -134,6 +137,7 @@ def test_predictions_have_the_originals_fields_in_the_annotations_order(folder: 
         "confidence": 0.2401,
     }
     assert rows[-1] == {
+        "task": "what",
         "id": "what-1",
         "task_type": "what",
         "video_fname": "c.mp4",
@@ -263,7 +267,7 @@ def test_a_second_run_and_another_batch_size_give_the_same_answers(folder: Path,
 
     def run(*overrides: str, batch_size: int = 16) -> tuple[dict[str, Any], list[Any]]:
         answerer: Answerer = make_small_answerer(tmp_path, batch_size=batch_size)
-        results = evaluate(settings(folder, f"batch_size={batch_size}", *overrides), answerer)
+        results = evaluate(settings(folder, f"batch_size={batch_size}", "restart=true", *overrides), answerer)
         return results["grounding"], [
             (row.get("pred_answer_list"), row.get("crop_pred"), row.get("pred")) for row in predictions(folder)
         ]

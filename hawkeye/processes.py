@@ -19,9 +19,14 @@ def join() -> None:
     distributed.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
 
 
+def rank() -> int:
+    """Which of them this is, from 0."""
+    return distributed.get_rank() if distributed.is_initialized() else 0
+
+
 def is_main() -> bool:
     """Whether this process is the one that writes logs and models."""
-    return not distributed.is_initialized() or distributed.get_rank() == 0
+    return rank() == 0
 
 
 def wait() -> None:

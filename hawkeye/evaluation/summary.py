@@ -1,0 +1,84 @@
+"""From predictions to the figures of a run: every number in results.json is made here."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from hawkeye.evaluation.examples import GroundingExample
+from hawkeye.evaluation.metrics import Figures, baselines_by_turn, choice_accuracy, grounding_figures, qa_accuracy
+from hawkeye.evaluation.predictions import GroundingPrediction, QAPrediction, SpanPrediction
+from hawkeye.temporal import Span, best_iou
+
+
+def summarise_grounding(predictions: Sequence[GroundingPrediction], max_turns: int) -> dict[str, Any]:
+    """All figures of grounding; failed queries count as wrong everywhere but in the baselines."""
+    ious = [prediction.ious(max_turns) for prediction in predictions]
+    by_turn = [grounding_figures(scores) for scores in zip(*ious)]
+    whole = choice_accuracy([prediction.first_answer() for prediction in predictions])
+    crops = choice_accuracy([prediction.crop_answer() for prediction in predictions])
+    summary: dict[str, Any] = {
+        "queries": len(predictions),
+        "failed": sum(prediction.error is not None for prediction in predictions),
+        **by_turn[-1],
+        "accuracy_whole_window": whole["accuracy"],
+        "accuracy_crops": crops["accuracy"],
+        "single_turn": {"whole_window": whole, "crops": crops},
+        "by_turn": by_turn,
+    }
+    summary |= _by_combination([prediction.example for prediction in predictions], [scores[-1] for scores in ious])
+    targets = [prediction.target for prediction in predictions if prediction.target]
+    summary["baselines_by_turn"] = baselines_by_turn(targets, max_turns) if targets else {}
+    return summary
+
+
+def summarise_spans(predictions: Sequence[SpanPrediction]) -> dict[str, Any]:
+    """Figures of spans in numbers, beside those of naming the whole video and its middle half.
+
+    Answers that name no span count as wrong.
+    """
+    ious = [prediction.iou for prediction in predictions]
+    read = [(prediction.example.golds, prediction.duration) for prediction in predictions if prediction.duration]
+    trivial = {"whole video": (0.0, 1.0), "middle half": (0.25, 0.75)}
+    return {
+        "queries": len(predictions),
+        "failed": sum(prediction.error is not None for prediction in predictions),
+        "unparsable": sum(prediction.is_unparsable for prediction in predictions),
+        **grounding_figures(ious),
+        **_by_combination([prediction.example for prediction in predictions], ious),
+        "baselines": {
+            name: grounding_figures([best_iou(Span(start * length, end * length), golds) for golds, length in read])
+            for name, (start, end) in trivial.items()
+        }
+        if read
+        else {},
+    }
+
+
+def _by_combination(examples: Sequence[GroundingExample], ious: Sequence[float]) -> dict[str, Any]:
+    """Figures of seen and of held-out combinations apart, where the annotation tells them."""
+    parts: dict[str, Any] = {}
+    for name, flag in (("seen", False), ("held_out", True)):
+        part = [iou for example, iou in zip(examples, ious) if example.held_out is flag]
+        if part:
+            parts[name] = {"queries": len(part), **grounding_figures(part)}
+    return parts
+
+
+def summarise_qa(answered: dict[str, list[QAPrediction]]) -> dict[str, Any]:
+    """Accuracy of each task beside chance, and the tasks' averages."""
+    tasks: dict[str, Figures] = {
+        task: qa_accuracy([(prediction.is_right, len(prediction.example.candidates)) for prediction in predictions])
+        for task, predictions in answered.items()
+    }
+    return {
+        "tasks": {
+            task: {
+                "questions": len(predictions),
+                "failed": sum(prediction.error is not None for prediction in predictions),
+                **tasks[task],
+            }
+            for task, predictions in answered.items()
+        },
+        "average": {name: sum(task[name] for task in tasks.values()) / len(tasks) for name in ("accuracy", "random")},
+    }
