@@ -194,9 +194,12 @@ def _train(options: argparse.Namespace) -> None:
         for table in plan(settings):
             Console().print(table)
         return
+    from hawkeye import processes
     from hawkeye.training.run import train
 
-    print(f"model: {train(settings)}")
+    model = train(settings)
+    if processes.is_main():
+        print(f"model: {model}")
 
 
 def _convert(options: argparse.Namespace) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -298,3 +299,21 @@ def _nearest(name: str, known: Sequence[str]) -> str:
 def nearest(name: str, known: Sequence[str]) -> str:
     """ "; did you mean 'x'?" for the known name most like `name`, or the list of all of them."""
     return _nearest(name, known) or f"; known are {', '.join(map(repr, known))}"
+
+
+def differences(known: dict[str, Any], new: dict[str, Any], prefix: str = "") -> list[str]:
+    """What two settings, in JSON's types, say differently: "seed was 0 and is 1"; items with names go by them."""
+    found = []
+    for key in dict.fromkeys([*known, *new]):
+        before, now = (_by_name(settings.get(key)) for settings in (known, new))
+        if isinstance(before, dict) and isinstance(now, dict):
+            found += differences(before, now, f"{prefix}{key}.")
+        elif before != now:
+            found.append(f"{prefix}{key} was {json.dumps(before)} and is {json.dumps(now)}")
+    return found
+
+
+def _by_name(value: Any) -> Any:
+    if isinstance(value, list) and all(isinstance(item, dict) and "name" in item for item in value):
+        return {item["name"]: item for item in value}
+    return value

@@ -8,7 +8,16 @@ from typing import Any
 import pytest
 import yaml
 
-from hawkeye.config import ConfigError, TrainSettings, check_settings, load_settings, merge, nearest, read_yaml
+from hawkeye.config import (
+    ConfigError,
+    TrainSettings,
+    check_settings,
+    differences,
+    load_settings,
+    merge,
+    nearest,
+    read_yaml,
+)
 
 VALID: dict[str, Any] = {
     "name": "run",
@@ -123,3 +132,15 @@ def test_a_wrong_override_is_explained(override: str, message: str, tmp_path: Pa
 def test_nearest_lists_what_is_known_when_nothing_is_near() -> None:
     assert nearest("charade", ["charades", "anet"]) == "; did you mean 'charades'?"
     assert nearest("zzz", ["charades", "anet"]) == "; known are 'charades', 'anet'"
+
+
+def test_differences_are_told_by_name() -> None:
+    known = {"seed": 0, "model": "a", "stages": [{"name": "one", "steps": 3}, {"name": "two", "steps": 4}]}
+    new = {"seed": 0, "stages": [{"name": "one", "steps": 5}], "turns": [1]}
+    assert differences(known, new) == [
+        'model was "a" and is null',
+        "stages.one.steps was 3 and is 5",
+        'stages.two was {"name": "two", "steps": 4} and is null',
+        "turns was null and is [1]",
+    ]
+    assert differences(known, known) == []

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from hawkeye.config import ConfigError
+from hawkeye.config import ConfigError, differences
 from hawkeye.evaluation.predictions import Row
 from hawkeye.files import remove, write_text
 
@@ -50,7 +50,7 @@ class PredictionStore:
         way_out = "choose another output_dir, or start anew with restart=true"
         if self._identity.exists():
             known = json.loads(self._identity.read_text(encoding="utf-8"))
-            if changed := _differences(known, identity):
+            if changed := differences(known, identity):
                 raise ConfigError(
                     f"{self.final.parent}: holds predictions of another evaluation ({'; '.join(changed)}): {way_out}"
                 )
@@ -102,14 +102,3 @@ class PredictionStore:
             if path.exists():
                 *lines, _ = path.read_text(encoding="utf-8").split("\n")
                 yield from map(json.loads, lines)
-
-
-def _differences(known: dict[str, Any], new: dict[str, Any], prefix: str = "") -> list[str]:
-    found = []
-    for key in dict.fromkeys([*known, *new]):
-        before, now = known.get(key), new.get(key)
-        if isinstance(before, dict) and isinstance(now, dict):
-            found += _differences(before, now, f"{prefix}{key}.")
-        elif before != now:
-            found.append(f"{prefix}{key} was {json.dumps(before)} and is {json.dumps(now)}")
-    return found

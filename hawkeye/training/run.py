@@ -12,7 +12,7 @@ from transformers import TrainingArguments, set_seed
 from transformers.integrations.deepspeed import unset_hf_deepspeed_config
 
 from hawkeye import processes
-from hawkeye.config import ConfigError, StageSettings, TrainSettings
+from hawkeye.config import ConfigError, StageSettings, TrainSettings, differences
 from hawkeye.data.collate import Collator
 from hawkeye.data.frame_cache import FrameCache
 from hawkeye.data.frames import FrameFiles, FrameStore
@@ -45,7 +45,7 @@ def train(settings: TrainSettings) -> Path:
     """
     final = settings.output_dir / "model"
     if final.exists():
-        logger.info("%s: this run has finished; delete it, or choose another output_dir, to train again", final)
+        logger.warning("%s: this run has finished; delete it, or choose another output_dir, to train again", final)
         return final
     processes.join()
     settings.output_dir.mkdir(parents=True, exist_ok=True)
@@ -61,8 +61,7 @@ def train(settings: TrainSettings) -> Path:
     with processes.first_of_node():
         checks = check_videos(settings, sources, frames)
     if processes.is_main():
-        resolved = yaml.safe_dump(settings.model_dump(mode="json"), sort_keys=False)
-        write_text(settings.output_dir / "config.yaml", resolved)
+        keep_settings(settings)
     describe(model, sources, checks)
     for index, stage in enumerate(settings.stages):
         model = run_stage(model, processor, sources, frames, settings, stage, settings.seed + 1000 * index)
@@ -73,6 +72,15 @@ def train(settings: TrainSettings) -> Path:
             model.to(getattr(torch, settings.saved_precision)).save_pretrained(unfinished)
     processes.wait()
     return final
+
+
+def keep_settings(settings: TrainSettings) -> None:
+    """Writes the resolved configuration; where an earlier go of the run had another, says what is different."""
+    path, told = settings.output_dir / "config.yaml", settings.model_dump(mode="json")
+    if path.exists():
+        for change in differences(yaml.safe_load(path.read_text(encoding="utf-8")), told):
+            logger.warning("this run goes on with another configuration: %s", change)
+    write_text(path, yaml.safe_dump(told, sort_keys=False))
 
 
 def frame_store(settings: TrainSettings, processor: HawkEyeProcessor) -> FrameStore:

@@ -142,6 +142,25 @@ def test_a_signal_saves_and_the_same_command_goes_on(
     assert_equal_weights(whole, train(one_stage(folder)))
 
 
+def test_a_run_that_goes_on_with_another_configuration_says_so(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def stopped(*_: Any, **__: Any) -> torch.Tensor:
+        raise MemoryError("no more")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(StageTrainer, "training_step", stopped)
+        with pytest.raises(MemoryError):
+            train(one_stage(folder, "seed=3"))
+    model = train(one_stage(folder, "seed=4"))
+    log = (folder / "out" / "train.log").read_text()
+    assert log.count("this run goes on with another configuration: ") == 1
+    assert "this run goes on with another configuration: seed was 3 and is 4" in log
+    with caplog.at_level("WARNING"):
+        assert train(one_stage(folder)) == model
+    assert "this run has finished; delete it, or choose another output_dir" in caplog.text
+
+
 def test_a_disk_that_fills_up_leaves_the_last_checkpoint(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     save = StageTrainer.save_model
 
