@@ -218,7 +218,7 @@ def stage_arguments(
         bf16=settings.precision == "bfloat16",
         fp16=settings.precision == "float16",
         use_cpu=not torch.accelerator.is_available(),
-        gradient_checkpointing=settings.gradient_checkpointing and stage.objective == "answers",
+        activation_checkpointing=settings.gradient_checkpointing and stage.objective == "answers",
         train_sampling_strategy="sequential",  # the schedule is already shuffled
         dataloader_num_workers=settings.num_workers,
         remove_unused_columns=False,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -16,6 +17,7 @@ from hawkeye.models.hawkeye import HawkEye
 from hawkeye.models.processing import HawkEyeProcessor
 from hawkeye.training.curve import loss_history
 from hawkeye.training.run import train
+from hawkeye.training.trainer import StageTrainer
 from tests.training.runs import assert_equal_weights, settings, weights
 
 
@@ -91,9 +93,18 @@ def test_training_goes_on_from_a_model_directory(folder: Path) -> None:
         torch.testing.assert_close(ours[name], theirs[name], atol=1e-6, rtol=0)
 
 
-def test_gradient_checkpointing_gives_the_same_weights(folder: Path) -> None:
+def test_gradient_checkpointing_gives_the_same_weights(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    step, checkpointed = StageTrainer.training_step, set[bool]()
+
+    def watched(trainer: StageTrainer, model: torch.nn.Module, *args: Any, **kwargs: Any) -> torch.Tensor:
+        checkpointed.add(any(getattr(module, "gradient_checkpointing", False) for module in model.modules()))
+        return step(trainer, model, *args, **kwargs)
+
+    monkeypatch.setattr(StageTrainer, "training_step", watched)
     plain = train(settings(folder, f"output_dir={folder / 'a'}"))
+    assert checkpointed == {False}
     recomputed = train(settings(folder, f"output_dir={folder / 'b'}", "gradient_checkpointing=true"))
+    assert checkpointed == {False, True}
     ours, theirs = weights(plain), weights(recomputed)
     for name in ours:
         torch.testing.assert_close(ours[name], theirs[name], atol=1e-5, rtol=1e-4)
