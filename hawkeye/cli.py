@@ -61,6 +61,17 @@ def parser() -> argparse.ArgumentParser:
     convert.add_argument("--dtype", choices=DTYPES, help="of the written weights (default: as they are)")
     convert.add_argument("--ignore", nargs="+", default=[], metavar="REGEX", help="entries to leave out")
     convert.add_argument("--seed", type=int, default=0, help="decides weights that no file holds (default: 0)")
+
+    submit = commands.add_parser("submit", help="write predictions in the files that a benchmark's server takes")
+    servers = submit.add_subparsers(dest="server", required=True)
+    star = servers.add_parser("star", help="one JSON file, from the predictions for STAR's test questions")
+    tvqa = servers.add_parser("tvqa", help="a directory, from the predictions for two sets of TVQA's questions")
+    for command, kind in ((star, "the converted test file"), (tvqa, "TVQA's own test file")):
+        command.add_argument("predictions", type=Path, help="the predictions.jsonl of an evaluation")
+        command.add_argument("questions", type=Path, help=f"{kind}, whose ids the answers must have")
+        command.add_argument("--output", type=Path, required=True, help="what to write")
+    tvqa.add_argument("--val", type=Path, nargs=2, required=True, metavar=("PREDICTIONS", "QUESTIONS"))
+    tvqa.add_argument("--meta", nargs="*", default=[], metavar="field=value", help="fields of meta.json")
     return top
 
 
@@ -81,9 +92,12 @@ def _positive(text: str) -> int:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command; returns its exit status: 0, or 2 after an error of the user's, told in one line."""
     options = parser().parse_args(arguments)
-    run = {"ground": _ground, "ask": _ask, "evaluate": _evaluate, "train": _train, "convert": _convert}[options.command]
+    commands = {
+        **{"ground": _ground, "ask": _ask, "evaluate": _evaluate},
+        **{"train": _train, "convert": _convert, "submit": _submit},
+    }
     try:
-        run(options)
+        commands[options.command](options)
     except (ValueError, OSError) as error:  # VideoError, AnnotationError and ConfigError among them
         print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
@@ -221,3 +235,20 @@ def _convert(options: argparse.Namespace) -> None:
     )
     Console().print(report(assembly))
     print(f"written: {options.output}")
+
+
+def _submit(options: argparse.Namespace) -> None:
+    from hawkeye.evaluation.submissions import star_submission, tvqa_submission
+
+    if options.server == "star":
+        count = str(star_submission(options.predictions, options.questions, options.output))
+    else:
+        meta: dict[str, Any] = {}
+        for pair in options.meta:
+            field, separator, value = pair.partition("=")
+            if not separator:
+                raise ValueError(f"--meta takes field=value, not {pair!r}")
+            meta[field] = {"true": True, "false": False}.get(value.lower(), value)
+        counts = tvqa_submission((options.predictions, options.questions), tuple(options.val), meta, options.output)
+        count = " and ".join(map(str, counts))
+    print(f"{options.output}: {count} answers")

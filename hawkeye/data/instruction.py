@@ -128,7 +128,7 @@ def _by_choice(item: dict[str, Any], key: str, place: str) -> dict[Choice, str]:
     return texts
 
 
-def required(row: Mapping[str, Any], key: str, kind: type, place: str) -> Any:
+def required(row: Mapping[str, Any], key: str, kind: type | tuple[type, ...], place: str) -> Any:
     """`row[key]`, checked.
 
     Raises:
@@ -137,7 +137,8 @@ def required(row: Mapping[str, Any], key: str, kind: type, place: str) -> Any:
     if key not in row:
         raise AnnotationError(f"{place}: {key!r} is missing (has {sorted(row)})")
     if not isinstance(row[key], kind):
-        raise AnnotationError(f"{place}: {key!r} must be {kind.__name__}, not {row[key]!r}")
+        kinds = " or ".join(each.__name__ for each in (kind if isinstance(kind, tuple) else (kind,)))
+        raise AnnotationError(f"{place}: {key!r} must be {kinds}, not {row[key]!r}")
     return row[key]
 
 

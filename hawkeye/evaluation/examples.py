@@ -43,11 +43,11 @@ class GroundingExample(Example):
 
 @dataclass(frozen=True)
 class QAExample(Example):
-    """A multiple-choice question; `answer` is the index of the right candidate."""
+    """A multiple-choice question; `answer` is the index of the right candidate, None in a test set that keeps it."""
 
     question: str
     candidates: tuple[str, ...]
-    answer: int
+    answer: int | None
     window: Span | None = None
     """The part of the video to show; all of it where None."""
 
@@ -69,10 +69,16 @@ def read_grounding_examples(path: Path) -> list[GroundingExample]:
 def read_qa_examples(path: Path) -> list[QAExample]:
     """Reads a multiple-choice annotation file; answers are compared without full stops.
 
+    Either all rows have an answer or none, as in test sets whose answers a server keeps.
+
     Raises:
         AnnotationError: naming the file, the row (from 0) and the value that is wrong.
     """
-    return _read(path, _qa_example)
+    examples = _read(path, _qa_example)
+    for example in examples:
+        if (example.answer is None) != (examples[0].answer is None):
+            raise AnnotationError(f"{example.place}: 'answer' is in some rows and not in others")
+    return examples
 
 
 def _read(path: Path, parse: Callable[[dict[str, Any], str, str], ExampleType]) -> list[ExampleType]:
@@ -131,11 +137,7 @@ def _qa_example(row: dict[str, Any], place: str, example_id: str) -> QAExample:
         raise AnnotationError(f"{place}: 'candidates' must be texts, none of them empty, not {candidates!r}")
     if not 2 <= len(candidates) <= len(LETTERS):
         raise AnnotationError(f"{place}: 'candidates' must be 2 to {len(LETTERS)}, not {len(candidates)}")
-    answer = _text(row, "answer", place)
-    matches = [index for index, text in enumerate(candidates) if _bare(text) == _bare(answer)]
-    if len(matches) != 1:
-        problem = "is none of" if not matches else "stands more than once among"
-        raise AnnotationError(f"{place}: 'answer' {answer!r} {problem} the candidates {candidates!r}")
+    answer = _answer(row, candidates, place) if "answer" in row else None
     window = read_span(row, "start", "end", place) if "start" in row or "end" in row else None
     if window is not None and window.duration == 0:
         raise AnnotationError(f"{place}: nothing is shown between 'start' {window.start} and 'end' {window.end}")
@@ -145,9 +147,18 @@ def _qa_example(row: dict[str, Any], place: str, example_id: str) -> QAExample:
         _text(row, "video", place),
         _text(row, "question", place),
         tuple(candidates),
-        matches[0],
+        answer,
         window,
     )
+
+
+def _answer(row: dict[str, Any], candidates: list[str], place: str) -> int:
+    answer = _text(row, "answer", place)
+    matches = [index for index, text in enumerate(candidates) if _bare(text) == _bare(answer)]
+    if len(matches) != 1:
+        problem = "is none of" if not matches else "stands more than once among"
+        raise AnnotationError(f"{place}: 'answer' {answer!r} {problem} the candidates {candidates!r}")
+    return matches[0]
 
 
 def _bare(text: str) -> str:

@@ -149,8 +149,10 @@ class QAPrediction:
     error: str | None = None
 
     @property
-    def is_right(self) -> bool:
-        """Whether the right candidate was chosen."""
+    def is_right(self) -> bool | None:
+        """Whether the right candidate was chosen; None where the annotation does not tell it."""
+        if self.example.answer is None:
+            return None
         return self.answer is not None and self.answer.index == self.example.answer
 
     @classmethod
@@ -172,7 +174,7 @@ class QAPrediction:
             "video_secs": self.duration,
             "question": self.example.question,
             "pred": options[self.answer.index] if self.answer else None,
-            "gt_answer": options[self.example.answer],
+            "gt_answer": None if self.example.answer is None else options[self.example.answer],
             "gt_span": [window.start, window.end] if window else None,
             "res": self.is_right,
         }

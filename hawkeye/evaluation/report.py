@@ -29,8 +29,8 @@ def print_results(results: dict[str, Any], console: Console) -> None:
         console.print(f"... and {len(failures) - SHOWN_FAILURES} more failures, all in results.json")
 
 
-def _percent(share: float) -> str:
-    return f"{100 * share:.1f}"
+def _percent(share: float | None) -> str:
+    return "not told" if share is None else f"{100 * share:.1f}"
 
 
 def _grounding_table(summary: dict[str, Any]) -> Table:

@@ -6,9 +6,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from hawkeye.evaluation.examples import GroundingExample
-from hawkeye.evaluation.metrics import Figures, baselines_by_turn, choice_accuracy, grounding_figures, qa_accuracy
+from hawkeye.evaluation.metrics import baselines_by_turn, choice_accuracy, grounding_figures, mean_figures, qa_accuracy
 from hawkeye.evaluation.predictions import GroundingPrediction, QAPrediction, SpanPrediction
 from hawkeye.temporal import Span, best_iou
+
+QA_FIGURES = ("accuracy", "random")
 
 
 def summarise_grounding(predictions: Sequence[GroundingPrediction], max_turns: int) -> dict[str, Any]:
@@ -66,19 +68,17 @@ def _by_combination(examples: Sequence[GroundingExample], ious: Sequence[float])
 
 
 def summarise_qa(answered: dict[str, list[QAPrediction]]) -> dict[str, Any]:
-    """Accuracy of each task beside chance, and the tasks' averages."""
-    tasks: dict[str, Figures] = {
-        task: qa_accuracy([(prediction.is_right, len(prediction.example.candidates)) for prediction in predictions])
-        for task, predictions in answered.items()
-    }
-    return {
-        "tasks": {
-            task: {
-                "questions": len(predictions),
-                "failed": sum(prediction.error is not None for prediction in predictions),
-                **tasks[task],
-            }
-            for task, predictions in answered.items()
-        },
-        "average": {name: sum(task[name] for task in tasks.values()) / len(tasks) for name in ("accuracy", "random")},
-    }
+    """Accuracy of each task beside chance, and the average of the tasks; None where the answers are not told."""
+    tasks: dict[str, dict[str, Any]] = {}
+    for task, predictions in answered.items():
+        judged = [(p.is_right, len(p.example.candidates)) for p in predictions if p.is_right is not None]
+        tasks[task] = {
+            "questions": len(predictions),
+            "failed": sum(prediction.error is not None for prediction in predictions),
+            **(qa_accuracy(judged) if judged else dict.fromkeys(QA_FIGURES)),
+        }
+    judged_tasks = [task for task in tasks.values() if task["accuracy"] is not None]
+    average = (
+        mean_figures([{name: task[name] for name in QA_FIGURES} for task in judged_tasks]) if judged_tasks else None
+    )
+    return {"tasks": tasks, "average": average or dict.fromkeys(QA_FIGURES)}

@@ -73,7 +73,7 @@ def without(row: dict[str, Any], key: str) -> dict[str, Any]:
     [
         (without(QUERY, "video"), r"'video' is missing \(has \['answer', 'question'\]\)"),
         (without(QUERY, "question"), "'question' is missing"),
-        (without(QUERY, "answer"), "'answer' is missing"),
+        (without(QUERY, "answer"), "'answer' is in some rows and not in others"),
         ({**QUERY, "question": "  "}, "'question' is empty"),
         ({**QUERY, "video": 3}, "'video' must be str, not 3"),
         ({**QUERY, "answer": "1-2"}, "'answer' must be list, not '1-2'"),
@@ -104,7 +104,7 @@ def test_wrong_grounding_rows(row: Any, message: str, tmp_path: Path) -> None:
     ("row", "message"),
     [
         (without(QUESTION, "candidates"), "'candidates' is missing"),
-        (without(QUESTION, "answer"), "'answer' is missing"),
+        (without(QUESTION, "answer"), "'answer' is in some rows and not in others"),
         ({**QUESTION, "candidates": ["A cat."]}, "'candidates' must be 2 to 26, not 1"),
         ({**QUESTION, "candidates": [str(n) for n in range(27)]}, "'candidates' must be 2 to 26, not 27"),
         ({**QUESTION, "candidates": ["A cat.", ""]}, "'candidates' must be texts, none of them empty"),

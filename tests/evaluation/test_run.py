@@ -183,6 +183,21 @@ def test_a_question_about_seconds_that_the_video_does_not_have_fails_alone(folde
     assert "grounding" not in results
 
 
+def test_a_test_set_without_answers_gets_predictions_and_no_score(folder: Path) -> None:
+    write_rows(folder, "what", [{key: row[key] for key in row if key != "answer"} for row in QUESTIONS[1:]])
+    results = evaluate(settings(folder), ScriptedAnswerer(oracle))
+    assert results["videoqa"]["tasks"]["what"] == {"questions": 2, "failed": 0, "accuracy": None, "random": None}
+    assert results["videoqa"]["average"] == {"accuracy": 1.0, "random": 0.5}
+    row = predictions(folder)[-1]
+    assert (row["pred"], row["gt_answer"], row["res"]) == ("(A) red", None, None)
+    out = StringIO()
+    print_results(results, Console(file=out, width=100))
+    assert "not told" in out.getvalue()
+    write_rows(folder, "what", [QUESTIONS[1], {key: QUESTIONS[2][key] for key in ("video", "question", "candidates")}])
+    with pytest.raises(AnnotationError, match=r"what\.json row 1: 'answer' is in some rows and not in others"):
+        evaluate(settings(folder, "restart=true"), ScriptedAnswerer(oracle))
+
+
 def test_when_nothing_can_be_read_the_run_still_ends(folder: Path) -> None:
     for name in "abc":
         (folder / "videos" / f"{name}.mp4").write_bytes(b"")
