@@ -73,7 +73,7 @@ def without(row: dict[str, Any], key: str) -> dict[str, Any]:
     [
         (without(QUERY, "video"), r"'video' is missing \(has \['answer', 'question'\]\)"),
         (without(QUERY, "question"), "'question' is missing"),
-        (without(QUERY, "answer"), "'answer' is in some rows and not in others"),
+        (without(QUERY, "answer"), "'answer' is missing"),
         ({**QUERY, "question": "  "}, "'question' is empty"),
         ({**QUERY, "video": 3}, "'video' must be str, not 3"),
         ({**QUERY, "answer": "1-2"}, "'answer' must be list, not '1-2'"),
