@@ -22,3 +22,10 @@ def test_training_configurations_load(path: Path) -> None:
 def test_evaluation_configurations_load(path: Path) -> None:
     settings = load_settings(path, EvaluationSettings)
     assert settings.grounding or settings.videoqa
+
+
+def test_mvbench_has_its_twenty_tasks() -> None:
+    tasks = load_settings(ROOT / "eval" / "mvbench.yaml", EvaluationSettings).videoqa
+    assert len(tasks) == 20
+    assert all(file.annotations.stem == name for name, file in tasks.items())
+    assert [name for name, file in tasks.items() if file.fps] == ["episodic_reasoning"]

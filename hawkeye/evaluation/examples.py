@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -164,9 +164,3 @@ def _answer(row: dict[str, Any], candidates: list[str], place: str) -> int:
 def _bare(text: str) -> str:
     """As candidates and answers are compared: without full stops."""
     return text.replace(".", "").strip()
-
-
-def missing_videos(examples: Sequence[Example], folder: Path) -> list[str]:
-    """The examples' videos that are no file or folder in `folder`, each once, in order."""
-    names = dict.fromkeys(example.video for example in examples)
-    return [name for name in names if not (folder / name).exists()]

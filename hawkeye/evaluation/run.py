@@ -16,12 +16,12 @@ from hawkeye.config import ConfigError
 from hawkeye.data.instruction import AnnotationError
 from hawkeye.data.video import VideoError, open_video
 from hawkeye.evaluation.answering import Answerer
-from hawkeye.evaluation.examples import Example, missing_videos, read_grounding_examples, read_qa_examples
+from hawkeye.evaluation.examples import Example, read_grounding_examples, read_qa_examples
 from hawkeye.evaluation.predictions import Row
-from hawkeye.evaluation.settings import EvaluationSettings
+from hawkeye.evaluation.settings import AnnotationFile, EvaluationSettings
 from hawkeye.evaluation.store import Key, PredictionStore
 from hawkeye.evaluation.summary import summarise_grounding, summarise_qa, summarise_spans
-from hawkeye.evaluation.tasks import MultipleChoice, RecursiveGrounding, SpansInNumbers, Task
+from hawkeye.evaluation.tasks import MultipleChoice, RecursiveGrounding, SpansInNumbers, Task, Videos
 from hawkeye.files import sha256, write_text
 
 Item = tuple[Task[Any], Example]
@@ -48,7 +48,8 @@ def evaluate(settings: EvaluationSettings, answerer: Answerer | None = None) -> 
     """
     tasks = read_tasks(settings)
     items = [(task, example) for task in tasks for example in task.examples]
-    _check_videos(settings, items)
+    if not settings.allow_missing_videos:
+        _check_videos(items)
     processes.join()
     store, identity = PredictionStore(settings.output_dir), _identity(settings, answerer)
     if not settings.restart:
@@ -82,14 +83,16 @@ def read_tasks(settings: EvaluationSettings) -> list[Task[Any]]:
         AnnotationError: naming the file, the row and the value that is wrong.
     """
     tasks: list[Task[Any]] = []
-    for path in settings.grounding:
-        queries = read_grounding_examples(settings.data_dir / path)[: settings.limit]
+    for file in settings.grounding:
+        name, videos = str(file.annotations), _videos(settings, file)
+        queries = read_grounding_examples(settings.data_dir / file.annotations)[: settings.limit]
         if settings.spans is None:
-            tasks.append(RecursiveGrounding(str(path), queries, settings.max_turns, settings.seed))
+            tasks.append(RecursiveGrounding(name, queries, videos, settings.max_turns, settings.seed))
         else:
-            tasks.append(SpansInNumbers(str(path), queries, settings.spans))
-    for name, path in settings.videoqa.items():
-        tasks.append(MultipleChoice(name, read_qa_examples(settings.data_dir / path)[: settings.limit]))
+            tasks.append(SpansInNumbers(name, queries, videos, settings.spans))
+    for name, file in settings.videoqa.items():
+        questions = read_qa_examples(settings.data_dir / file.annotations)[: settings.limit]
+        tasks.append(MultipleChoice(name, questions, _videos(settings, file)))
     if not tasks:
         raise ConfigError(f"evaluation {settings.name!r}: neither 'grounding' nor 'videoqa' names an annotation file")
     names = [task.name for task in tasks]
@@ -98,9 +101,13 @@ def read_tasks(settings: EvaluationSettings) -> list[Task[Any]]:
     return tasks
 
 
+def _videos(settings: EvaluationSettings, file: AnnotationFile) -> Videos:
+    return Videos(settings.data_dir / (file.videos or settings.videos), file.file, file.fps)
+
+
 def _identity(settings: EvaluationSettings, answerer: Answerer | None) -> dict[str, Any]:
     """All that the predictions depend on: the settings, and checksums of the files behind them."""
-    files = [settings.data_dir / path for path in (*settings.grounding, *settings.videoqa.values())]
+    files = [settings.data_dir / file.annotations for file in (*settings.grounding, *settings.videoqa.values())]
     checksums = {"annotations": {str(path): sha256(path) for path in files}}
     if answerer is None:
         from hawkeye.pipeline import model_directory
@@ -119,12 +126,12 @@ def _load(settings: EvaluationSettings) -> Answerer:
     ).answerer
 
 
-def _check_videos(settings: EvaluationSettings, items: Sequence[Item]) -> None:
-    folder = settings.data_dir / settings.videos
-    missing = missing_videos([example for _, example in items], folder)
-    if missing and not settings.allow_missing_videos:
+def _check_videos(items: Sequence[Item]) -> None:
+    paths = list(dict.fromkeys(map(_path, items)))
+    missing = [str(path) for path in paths if not path.exists()]
+    if missing:
         raise AnnotationError(
-            f"{folder}: {len(missing)} of the annotations' videos are missing, such as {', '.join(missing[:3])}; "
+            f"{len(missing)} of the annotations' {len(paths)} videos are missing, such as {', '.join(missing[:3])}; "
             "with allow_missing_videos=true their examples count as wrong"
         )
 
@@ -145,7 +152,7 @@ def _key(item: Item) -> Key:
 def _chunks(items: Sequence[Item], size: int) -> Iterator[list[Item]]:
     """Whole videos with all that is asked about them, at least `size` examples (the last chunk has the rest)."""
     chunk: list[Item] = []
-    for _, group in groupby(sorted(items, key=_video), key=_video):
+    for _, group in groupby(sorted(items, key=_path), key=_path):
         chunk += group
         if len(chunk) >= size:
             yield chunk
@@ -154,8 +161,9 @@ def _chunks(items: Sequence[Item], size: int) -> Iterator[list[Item]]:
         yield chunk
 
 
-def _video(item: Item) -> str:
-    return item[1].video
+def _path(item: Item) -> Path:
+    task, example = item
+    return task.videos.path(example)
 
 
 def _answer(
@@ -169,19 +177,20 @@ def _answer(
         for chunk in own:
             # What the model still knows of earlier videos depends on where the run was begun; the answers must not.
             answerer.forget()
-            store.append(_answer_chunk(answerer, chunk, settings.data_dir / settings.videos))
+            store.append(_answer_chunk(answerer, chunk))
             progress.update(len(chunk))
 
 
-def _answer_chunk(answerer: Answerer, chunk: list[Item], folder: Path) -> list[Row]:
+def _answer_chunk(answerer: Answerer, chunk: list[Item]) -> list[Row]:
     """Opens each video of the chunk once. After an error the chunk is halved, until the bad examples stand alone."""
     try:
         with ExitStack() as stack:
-            videos = dict.fromkeys(map(_video, chunk))
-            readers = {video: stack.enter_context(open_video(folder / video)) for video in videos}
+            media = {(_path(item), item[0].videos.fps): None for item in chunk}
+            readers = {(path, fps): stack.enter_context(open_video(path, fps=fps)) for path, fps in media}
             rows: list[Row] = []
             for task in {id(task): task for task, _ in chunk}.values():
-                asked = [(readers[example.video], example) for other, example in chunk if other is task]
+                examples = [example for other, example in chunk if other is task]
+                asked = [(readers[task.videos.path(example), task.videos.fps], example) for example in examples]
                 rows += [prediction.as_row() for prediction in task.predict(answerer, asked)]
             return rows
     except VideoError as error:
@@ -189,7 +198,7 @@ def _answer_chunk(answerer: Answerer, chunk: list[Item], folder: Path) -> list[R
             ((task, example),) = chunk
             return [task.failed(example, str(error)).as_row()]
     middle = len(chunk) // 2
-    return [row for half in (chunk[:middle], chunk[middle:]) for row in _answer_chunk(answerer, half, folder)]
+    return [row for half in (chunk[:middle], chunk[middle:]) for row in _answer_chunk(answerer, half)]
 
 
 def _summary(settings: EvaluationSettings, items: Sequence[Item], rows: Sequence[Row]) -> dict[str, Any]:
@@ -197,7 +206,7 @@ def _summary(settings: EvaluationSettings, items: Sequence[Item], rows: Sequence
     for (task, example), row in zip(items, rows):
         found.setdefault(task.name, []).append(task.read(example, row))
     summary: dict[str, Any] = {}
-    queries = [prediction for path in settings.grounding for prediction in found[str(path)]]
+    queries = [prediction for file in settings.grounding for prediction in found[str(file.annotations)]]
     if queries and settings.spans is None:
         summary["grounding"] = summarise_grounding(queries, settings.max_turns)
     elif queries:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
@@ -29,6 +29,20 @@ class SpanSettings(Settings):
         return self
 
 
+class AnnotationFile(Settings):
+    """An annotation file and where its videos are; in YAML a path alone will do."""
+
+    annotations: Path = Field(description="The file, in `data_dir`.")
+    videos: Path | None = Field(None, description="Folder in `data_dir` of its videos; the run's by default.")
+    file: str = Field("{name}", description="Where in that folder a row's video lies, as in training sources.")
+    fps: float | None = Field(None, gt=0, description="Frames per second of folders of frames.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _path_alone(cls, value: Any) -> Any:
+        return {"annotations": value} if isinstance(value, str | Path) else value
+
+
 class EvaluationSettings(Settings):
     """One evaluation run; annotation files and videos are looked for in `data_dir`."""
 
@@ -36,8 +50,8 @@ class EvaluationSettings(Settings):
     model: str = Field("tiny", description="A model that ships with the package, or a model directory.")
     data_dir: Path = Field(description="Folder that holds the annotation files and the videos.")
     videos: Path = Field(Path("videos"), description="Folder in `data_dir` that the rows' video names start from.")
-    grounding: list[Path] = Field([], description="Annotation files of queries to find; averaged together.")
-    videoqa: dict[str, Path] = Field({}, description="Annotation files of multiple-choice questions, by task.")
+    grounding: list[AnnotationFile] = Field([], description="Files of queries to find; averaged together.")
+    videoqa: dict[str, AnnotationFile] = Field({}, description="Files of multiple-choice questions, by task.")
     output_dir: Path = Field(description="Where results.json and predictions.jsonl go.")
     max_turns: int = Field(MAX_TURNS, gt=0, description="Questions per query.")
     limit: int | None = Field(None, gt=0, description="The first so many examples of each file; all by default.")

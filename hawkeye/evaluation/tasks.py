@@ -4,17 +4,37 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
+from hawkeye.data.sources import file_of
 from hawkeye.data.video import VideoReader
 from hawkeye.evaluation.answering import Answerer
-from hawkeye.evaluation.examples import ExampleType, GroundingExample, QAExample
+from hawkeye.evaluation.examples import Example, ExampleType, GroundingExample, QAExample
 from hawkeye.evaluation.grounding import Query, ask_once, check_grounding, ground, option_rng
 from hawkeye.evaluation.predictions import Crop, GroundingPrediction, Prediction, QAPrediction, Row, SpanPrediction
 from hawkeye.evaluation.settings import SpanSettings
 from hawkeye.evaluation.spans import ask_spans, check_span
 from hawkeye.evaluation.videoqa import ChoiceQuestion, answer, check_choice
 from hawkeye.temporal import Span, sample_window, whole_window_choice
+
+
+@dataclass(frozen=True)
+class Videos:
+    """Where a task's videos are, and the frames per second of those that are folders of frames."""
+
+    folder: Path
+    file: str = "{name}"
+    fps: float | None = None
+
+    def path(self, example: Example) -> Path:
+        """The file, or the folder of frames, of an example.
+
+        Raises:
+            AnnotationError: if its video's name does not fit the pattern `file`.
+        """
+        return self.folder / file_of(example.video, self.file)
+
 
 Asked = Sequence[tuple[VideoReader, ExampleType]]
 """Examples with their open videos."""
@@ -30,6 +50,10 @@ class Task(Protocol[ExampleType]):
     @property
     def examples(self) -> list[ExampleType]:
         """What it asks, in the file's order."""
+
+    @property
+    def videos(self) -> Videos:
+        """Where their videos are."""
 
     def check(self, answerer: Answerer, example: ExampleType) -> None:
         """Refuses what the model cannot read, before any video is opened.
@@ -58,6 +82,7 @@ class RecursiveGrounding:
 
     name: str
     examples: list[GroundingExample]
+    videos: Videos
     max_turns: int
     seed: int
 
@@ -105,6 +130,7 @@ class SpansInNumbers:
 
     name: str
     examples: list[GroundingExample]
+    videos: Videos
     settings: SpanSettings
 
     def check(self, answerer: Answerer, example: GroundingExample) -> None:
@@ -134,6 +160,7 @@ class MultipleChoice:
 
     name: str
     examples: list[QAExample]
+    videos: Videos
 
     def check(self, answerer: Answerer, example: QAExample) -> None:
         """See `Task`."""

@@ -210,7 +210,7 @@ def test_when_nothing_can_be_read_the_run_still_ends(folder: Path) -> None:
 def test_missing_videos_are_refused_or_counted(folder: Path) -> None:
     (folder / "videos" / "b.mp4").unlink()
     with pytest.raises(
-        AnnotationError, match=r"videos: 1 of the annotations' videos are missing, such as b\.mp4; with "
+        AnnotationError, match=r"^1 of the annotations' 3 videos are missing, such as .*/videos/b\.mp4; with "
     ):
         evaluate(settings(folder), ScriptedAnswerer(oracle))
     assert not (folder / "out").exists()
@@ -262,6 +262,7 @@ def test_an_evaluation_of_nothing_is_refused(folder: Path) -> None:
         ("limit=0", "'limit' is 0"),
         ("dtype=half", "'dtype' is 'half'"),
         ("grounding=rows.json", "'grounding' is 'rows.json'"),
+        ("videoqa={a: {annotation: a.json}}", "unknown field 'videoqa.a.annotation'; did you mean 'annotations'"),
         ("seed=-1", "'seed' is -1"),
     ],
 )
