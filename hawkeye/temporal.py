@@ -79,6 +79,20 @@ def best_iou(predicted: Span, golds: Sequence[Span]) -> float:
     return max(iou(predicted, gold) for gold in golds)
 
 
+def best_iop(predicted: Span, golds: Sequence[Span]) -> float:
+    """The largest share of a predicted span that lies in one of the annotated spans, in [0, 1]; 0 if it is empty.
+
+    Intersection over prediction, as NExT-GQA defines it (Xiao et al., 2024).
+
+    Raises:
+        ValueError: if `golds` is empty.
+    """
+    if not golds:
+        raise ValueError("best_iop needs at least one annotated span")
+    shared = max(min(predicted.end, gold.end) - max(predicted.start, gold.start) for gold in golds)
+    return max(0.0, shared) / predicted.duration if predicted.duration > 0 else 0.0
+
+
 def narrow(window: Span, choice: Choice) -> Span:
     """The part of `window` that `choice` points at."""
     quarter = window.duration / 4

@@ -7,9 +7,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hawkeye.temporal import MAX_TURNS, Choice, Span, best_iou, best_path, narrow, walk, whole_window_choice
+from hawkeye.temporal import MAX_TURNS, Choice, Span, best_iop, best_iou, best_path, narrow, walk, whole_window_choice
 
 THRESHOLDS = (0.3, 0.5, 0.7)
+GROUNDED_IOP = 0.5
+"""From this share on, a span grounds an answer."""
 
 Figures = dict[str, float]
 """`miou`, and `r1@t` for each threshold t: the share of queries whose IoU is at least t. All in [0, 1]."""
@@ -127,3 +129,32 @@ def qa_accuracy(answers: Sequence[tuple[bool, int]]) -> dict[str, float]:
         "accuracy": sum(right for right, _ in answers) / len(answers),
         "random": sum(1 / options for _, options in answers) / len(answers),
     }
+
+
+@dataclass(frozen=True)
+class GroundedAnswer:
+    """A question that was answered and grounded: whether rightly, and the span found (None after an error)."""
+
+    is_right: bool
+    span: Span | None
+    golds: tuple[Span, ...]
+
+
+def grounded_qa_figures(answers: Sequence[GroundedAnswer]) -> Figures:
+    """NExT-GQA's figures (Xiao et al., 2024), in [0, 1].
+
+    `acc@gqa` counts answers that are right with a span of which at least half lies in an annotated one.
+
+    Raises:
+        ValueError: if there is no answer.
+    """
+    if not answers:
+        raise ValueError("no answers to average over")
+    ious = np.array([best_iou(answer.span, answer.golds) if answer.span else 0.0 for answer in answers])
+    iops = np.array([best_iop(answer.span, answer.golds) if answer.span else 0.0 for answer in answers])
+    right = np.array([answer.is_right for answer in answers])
+    figures = {"acc@qa": right.mean(), "acc@gqa": (right & (iops >= GROUNDED_IOP)).mean()}
+    for name, scores in (("iop", iops), ("iou", ious)):
+        figures[f"m{name}"] = scores.mean()
+        figures |= {f"{name}@{threshold}": (scores >= threshold).mean() for threshold in THRESHOLDS[:2]}
+    return {name: float(value) for name, value in figures.items()}

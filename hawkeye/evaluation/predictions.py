@@ -36,6 +36,11 @@ class GroundingPrediction:
     error: str | None = None
 
     @property
+    def span(self) -> Span | None:
+        """Where the query was found; None after an error."""
+        return self.found.span if self.found else None
+
+    @property
     def target(self) -> Target | None:
         """What the walk is judged by; None after an error, as the video's length is not known."""
         return Target(Span(0.0, self.found.duration), self.example.golds) if self.found else None
@@ -106,6 +111,11 @@ class SpanPrediction:
     error: str | None = None
 
     @property
+    def span(self) -> Span | None:
+        """The span that was named; None where none was."""
+        return self.answer.span if self.answer else None
+
+    @property
     def is_unparsable(self) -> bool:
         """Whether the model gave an answer that names no span."""
         return self.answer is not None and self.answer.span is None
@@ -113,9 +123,7 @@ class SpanPrediction:
     @property
     def iou(self) -> float:
         """The IoU with the nearest annotated span; 0 where there is no span."""
-        if self.answer is None or self.answer.span is None:
-            return 0.0
-        return best_iou(self.answer.span, self.example.golds)
+        return best_iou(self.span, self.example.golds) if self.span else 0.0
 
     @classmethod
     def from_row(cls, example: GroundingExample, row: Row) -> SpanPrediction:
@@ -128,7 +136,7 @@ class SpanPrediction:
 
     def as_row(self) -> Row:
         """The line's fields: those of the original, and ours."""
-        span = self.answer.span if self.answer else None
+        span = self.span
         row = _grounding_row(self.task, self.example) | {
             "duration": self.duration,
             "pred_span": [span.start, span.end] if span else None,

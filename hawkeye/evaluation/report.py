@@ -22,6 +22,8 @@ def print_results(results: dict[str, Any], console: Console) -> None:
         console.print(_spans_table(results["spans"]))
     if "videoqa" in results:
         console.print(_qa_table(results["videoqa"]))
+    if "grounded_qa" in results:
+        console.print(_grounded_qa_table(results["grounded_qa"]))
     failures = results["failures"]
     for failure in failures[:SHOWN_FAILURES]:
         console.print(f"failed: {failure['place']}: {failure['error']}", style="red", markup=False, soft_wrap=True)
@@ -84,4 +86,13 @@ def _qa_table(summary: dict[str, Any]) -> Table:
     rows.add_section()
     average = summary["average"]
     rows.add_row("average", "", "", _percent(average["accuracy"]), _percent(average["random"]), style="bold")
+    return rows
+
+
+def _grounded_qa_table(summary: dict[str, Any]) -> Table:
+    figures = {name: value for name, value in summary.items() if name != "questions"}
+    names = [name.replace("acc", "Acc").replace("gqa", "GQA").replace("qa", "QA") for name in figures]
+    names = [name.replace("iop", "IoP").replace("iou", "IoU") for name in names]
+    rows = table(f"Grounded answers: {summary['questions']} questions; percent", *names)
+    rows.add_row(*map(_percent, figures.values()), style="bold")
     return rows

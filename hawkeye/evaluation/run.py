@@ -12,7 +12,7 @@ from typing import Any
 from tqdm import tqdm
 
 from hawkeye import processes
-from hawkeye.config import ConfigError
+from hawkeye.config import ConfigError, nearest
 from hawkeye.data.instruction import AnnotationError
 from hawkeye.data.video import VideoError, open_video
 from hawkeye.evaluation.answering import Answerer
@@ -20,7 +20,7 @@ from hawkeye.evaluation.examples import Example, read_grounding_examples, read_q
 from hawkeye.evaluation.predictions import Row
 from hawkeye.evaluation.settings import AnnotationFile, EvaluationSettings
 from hawkeye.evaluation.store import Key, PredictionStore
-from hawkeye.evaluation.summary import summarise_grounding, summarise_qa, summarise_spans
+from hawkeye.evaluation.summary import summarise_grounded_qa, summarise_grounding, summarise_qa, summarise_spans
 from hawkeye.evaluation.tasks import MultipleChoice, RecursiveGrounding, SpansInNumbers, Task, Videos
 from hawkeye.files import sha256, write_text
 
@@ -98,7 +98,23 @@ def read_tasks(settings: EvaluationSettings) -> list[Task[Any]]:
     names = [task.name for task in tasks]
     if len(set(names)) < len(names):
         raise ConfigError(f"evaluation {settings.name!r}: two tasks have one name: {', '.join(sorted(names))}")
+    if settings.grounded_qa is not None:
+        _check_grounded(settings, tasks)
     return tasks
+
+
+def _check_grounded(settings: EvaluationSettings, tasks: Sequence[Task[Any]]) -> None:
+    name = settings.grounded_qa
+    if name not in settings.videoqa:
+        known = nearest(str(name), list(settings.videoqa))
+        raise ConfigError(f"evaluation {settings.name!r}: 'grounded_qa' is {name!r}, no task of 'videoqa'{known}")
+    asked = {(example.video, example.id) for task in tasks if task.name == name for example in task.examples}
+    for task in tasks[: len(settings.grounding)]:
+        for example in task.examples:
+            if (example.video, example.id) not in asked:
+                raise AnnotationError(
+                    f"{example.place}: no question of {name!r} has its video and 'qid' {example.id!r}"
+                )
 
 
 def _videos(settings: EvaluationSettings, file: AnnotationFile) -> Videos:
@@ -213,6 +229,8 @@ def _summary(settings: EvaluationSettings, items: Sequence[Item], rows: Sequence
         summary["spans"] = summarise_spans(queries)
     if settings.videoqa:
         summary["videoqa"] = summarise_qa({name: found[name] for name in settings.videoqa})
+    if settings.grounded_qa is not None:
+        summary["grounded_qa"] = summarise_grounded_qa(queries, found[settings.grounded_qa])
     summary["failures"] = [
         {"place": example.place, "video": example.video, "error": row["error"]}
         for (_, example), row in zip(items, rows)

@@ -52,6 +52,9 @@ class EvaluationSettings(Settings):
     videos: Path = Field(Path("videos"), description="Folder in `data_dir` that the rows' video names start from.")
     grounding: list[AnnotationFile] = Field([], description="Files of queries to find; averaged together.")
     videoqa: dict[str, AnnotationFile] = Field({}, description="Files of multiple-choice questions, by task.")
+    grounded_qa: str | None = Field(
+        None, description="The task of `videoqa` whose questions are also the queries of `grounding`, by video and id."
+    )
     output_dir: Path = Field(description="Where results.json and predictions.jsonl go.")
     max_turns: int = Field(MAX_TURNS, gt=0, description="Questions per query.")
     limit: int | None = Field(None, gt=0, description="The first so many examples of each file; all by default.")

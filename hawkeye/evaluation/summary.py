@@ -6,7 +6,15 @@ from collections.abc import Sequence
 from typing import Any
 
 from hawkeye.evaluation.examples import GroundingExample
-from hawkeye.evaluation.metrics import baselines_by_turn, choice_accuracy, grounding_figures, mean_figures, qa_accuracy
+from hawkeye.evaluation.metrics import (
+    GroundedAnswer,
+    baselines_by_turn,
+    choice_accuracy,
+    grounded_qa_figures,
+    grounding_figures,
+    mean_figures,
+    qa_accuracy,
+)
 from hawkeye.evaluation.predictions import GroundingPrediction, QAPrediction, SpanPrediction
 from hawkeye.temporal import Span, best_iou
 
@@ -82,3 +90,16 @@ def summarise_qa(answered: dict[str, list[QAPrediction]]) -> dict[str, Any]:
         mean_figures([{name: task[name] for name in QA_FIGURES} for task in judged_tasks]) if judged_tasks else None
     )
     return {"tasks": tasks, "average": average or dict.fromkeys(QA_FIGURES)}
+
+
+def summarise_grounded_qa(
+    queries: Sequence[GroundingPrediction | SpanPrediction], questions: Sequence[QAPrediction]
+) -> dict[str, Any]:
+    """Figures of questions that were both answered and grounded, matched by video and id."""
+    right = {_identity(question): bool(question.is_right) for question in questions}
+    answers = [GroundedAnswer(right[_identity(query)], query.span, query.example.golds) for query in queries]
+    return {"questions": len(answers), **grounded_qa_figures(answers)}
+
+
+def _identity(prediction: GroundingPrediction | SpanPrediction | QAPrediction) -> tuple[str, str]:
+    return prediction.example.video, prediction.example.id

@@ -8,9 +8,11 @@ import numpy as np
 import pytest
 
 from hawkeye.evaluation.metrics import (
+    GroundedAnswer,
     Target,
     baselines_by_turn,
     choice_accuracy,
+    grounded_qa_figures,
     grounding_figures,
     ious_by_turn,
     oracle_choices,
@@ -93,3 +95,23 @@ def test_accuracy_of_single_answers_counts_failures_as_wrong() -> None:
 
 def test_accuracy_of_questions_beside_chance() -> None:
     assert qa_accuracy([(True, 4), (False, 2), (True, 4), (False, 4)]) == {"accuracy": 0.5, "random": 0.3125}
+
+
+def test_grounded_answers_on_paper() -> None:
+    golds = (Span(2, 6), Span(10, 12))
+    answers = [
+        GroundedAnswer(True, Span(4, 8), golds),  # IoP 2 of 4, IoU 2 of 6
+        GroundedAnswer(False, Span(10, 12), golds),  # all of it, and wrong
+        GroundedAnswer(True, Span(0, 16), golds),  # IoP and IoU 4 of 16, of the longer span
+        GroundedAnswer(True, None, golds),  # right, and its video could not be read for grounding
+        GroundedAnswer(True, Span(3, 3), golds),  # empty
+    ]
+    assert grounded_qa_figures(answers) == pytest.approx(
+        {
+            **{"acc@qa": 4 / 5, "acc@gqa": 1 / 5},
+            **{"miop": (1 / 2 + 1 + 1 / 4) / 5, "iop@0.3": 2 / 5, "iop@0.5": 2 / 5},
+            **{"miou": (1 / 3 + 1 + 1 / 4) / 5, "iou@0.3": 2 / 5, "iou@0.5": 1 / 5},
+        }
+    )
+    with pytest.raises(ValueError, match="no answers"):
+        grounded_qa_figures([])

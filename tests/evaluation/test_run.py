@@ -198,6 +198,30 @@ def test_a_test_set_without_answers_gets_predictions_and_no_score(folder: Path) 
         evaluate(settings(folder, "restart=true"), ScriptedAnswerer(oracle))
 
 
+def test_questions_that_are_also_grounded_are_matched_by_video_and_id(folder: Path) -> None:
+    queries = [{**row, "qid": index} for index, row in enumerate(QUERIES)]
+    write_rows(folder, "grounding", queries)
+    candidates = {"candidates": ["jumps", "spins"], "answer": "spins"}
+    asked = [
+        {"video": row["video"], "qid": row["qid"], "question": "What happens first", **candidates} for row in queries
+    ]
+    asked[1]["answer"] = "jumps"
+    write_rows(folder, "first", asked[::-1])
+    results = evaluate(settings(folder, "grounded_qa=first"), ScriptedAnswerer(oracle))
+    assert results["grounded_qa"] == {
+        **{"questions": 4, "acc@qa": 0.75, "acc@gqa": 0.75},
+        **{"miop": 1.0, "iop@0.3": 1.0, "iop@0.5": 1.0, "miou": 1.0, "iou@0.3": 1.0, "iou@0.5": 1.0},
+    }
+    out = StringIO()
+    print_results(results, Console(file=out, width=100))
+    assert "Acc@GQA" in out.getvalue()
+    with pytest.raises(ConfigError, match="'grounded_qa' is 'frist', no task of 'videoqa'; did you mean 'first'"):
+        evaluate(settings(folder, "grounded_qa=frist"), ScriptedAnswerer(oracle))
+    write_rows(folder, "first", asked[1:])
+    with pytest.raises(AnnotationError, match=r"json row 0: no question of 'first' has its video and qid '0'"):
+        evaluate(settings(folder, "grounded_qa=first"), ScriptedAnswerer(oracle))
+
+
 def test_when_nothing_can_be_read_the_run_still_ends(folder: Path) -> None:
     for name in "abc":
         (folder / "videos" / f"{name}.mp4").write_bytes(b"")
