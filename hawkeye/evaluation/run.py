@@ -112,9 +112,7 @@ def _check_grounded(settings: EvaluationSettings, tasks: Sequence[Task[Any]]) ->
     for task in tasks[: len(settings.grounding)]:
         for example in task.examples:
             if (example.video, example.id) not in asked:
-                raise AnnotationError(
-                    f"{example.place}: no question of {name!r} has its video and 'qid' {example.id!r}"
-                )
+                raise AnnotationError(f"{example.place}: no question of {name!r} has its video and qid {example.id!r}")
 
 
 def _videos(settings: EvaluationSettings, file: AnnotationFile) -> Videos:
