@@ -1,0 +1,6 @@
+#!/usr/bin/env bash
+# MVBench, NExT-QA, TVQA and STAR: bash scripts/test/videoqa.sh [key=value ...]
+. "$(dirname "$0")/launch.sh"
+for benchmark in ${BENCHMARKS:-mvbench nextqa tvqa star}; do
+    launch "$benchmark" "$@"
+done

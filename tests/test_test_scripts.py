@@ -1,0 +1,122 @@
+"""The evaluation scripts as they are, on a small data folder laid out as theirs."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from hawkeye.config import load_settings
+from hawkeye.evaluation.settings import AnnotationFile, EvaluationSettings
+from tests.data.video_files import write_video
+from tests.small_model import make_small_model
+
+ROOT = Path(__file__).parents[1]
+GROUNDING = ("charades_sta", "anetc", "nextgqa")
+VIDEOQA = ("mvbench", "nextqa", "tvqa", "star")
+
+
+def write_media(path: Path, fps: float | None) -> None:
+    """Eight seconds as a file, a GIF, or a folder of frames."""
+    frames = np.random.default_rng(len(path.name)).integers(0, 256, (16, 16, 16, 3), np.uint8)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if fps is not None:
+        path.mkdir(exist_ok=True)
+        for number, frame in enumerate(frames[: round(8 * fps)]):
+            Image.fromarray(frame).save(path / f"{number:05d}.jpg")
+    elif path.suffix == ".gif":
+        first, *others = map(Image.fromarray, frames)
+        first.save(path, save_all=True, append_images=others, duration=500)
+    else:
+        write_video(path, frames, fps=2)
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two rows and two videos for every annotation file of every benchmark, and a model directory."""
+    folder = tmp_path_factory.mktemp("data")
+    for benchmark in (*GROUNDING, *VIDEOQA):
+        settings = load_settings(ROOT / "configs" / "eval" / f"{benchmark}.yaml", EvaluationSettings)
+        query: dict[str, Any] = {"question": "the red circle jumps", "answer": [[1, 3], [5.5, 6]]}
+        question = {"question": "What jumps", "candidates": ["red.", "blue.", "circle."], "answer": "blue"}
+        for file in settings.grounding:
+            write_rows(folder, file, query)
+        for name, file in settings.videoqa.items():
+            bounds = {"start": 1.0, "end": 6.5} if name in ("star", "tvqa", "action_sequence") else {}
+            write_rows(folder, file, question | bounds, suffix=".gif" if name == "action_count" else ".mp4")
+    model, processor = make_small_model(folder)
+    model.save_pretrained(folder / "model")
+    processor.save_pretrained(folder / "model")
+    return folder
+
+
+def write_rows(folder: Path, file: AnnotationFile, row: dict[str, Any], suffix: str = ".mp4") -> None:
+    rows = [{"video": f"{name}{'' if file.fps else suffix}", "qid": name, **row} for name in ("one", "two")]
+    path = folder / file.annotations
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(rows))
+    assert file.videos is not None
+    for each in rows:
+        write_media(folder / file.videos / each["video"], file.fps)
+
+
+def run(script: str, data: Path, *arguments: str, **environment: Path | str) -> str:
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    ready = {"PATH": path, "HAWKEYE_ENVIRONMENT": "ready", "OMP_NUM_THREADS": "1", "MODEL": "model", "DATA": "."}
+    done = subprocess.run(
+        ["bash", ROOT / "scripts" / "test" / script, *arguments],
+        env=os.environ | ready | {name: str(value) for name, value in environment.items()},
+        cwd=data,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    return done.stdout
+
+
+def figures(output: Path, benchmark: str) -> dict[str, Any]:
+    results = json.loads((output / benchmark / "results.json").read_text())
+    assert results["failures"] == []
+    lines = [json.loads(line) for line in (output / benchmark / "predictions.jsonl").read_text().splitlines()]
+    right = [line["res"] for line in lines if "res" in line]
+    if right:
+        assert results["videoqa"]["average"]["accuracy"] == pytest.approx(sum(right) / len(right))
+    return dict(results)
+
+
+def test_grounding_benchmarks(data: Path, tmp_path: Path) -> None:
+    said = run("recursive_grounding.sh", data, OUTPUT=tmp_path, TURNS="2")
+    for benchmark in GROUNDING:
+        grounding = figures(tmp_path, benchmark)["grounding"]
+        assert (grounding["queries"], len(grounding["by_turn"])) == (2, 2)
+        printed = re.findall(r"after turn 2 +│ +([\d.]+)", said)
+        assert f"{100 * grounding['miou']:.1f}" in printed
+    assert figures(tmp_path, "nextgqa")["grounded_qa"]["questions"] == 2
+    assert said.count("Acc@GQA") == 1
+
+
+@pytest.mark.slow
+def test_question_benchmarks(data: Path, tmp_path: Path) -> None:
+    said = run("videoqa.sh", data, OUTPUT=tmp_path)
+    for benchmark, tasks in zip(VIDEOQA, (20, 1, 1, 1)):
+        found = figures(tmp_path, benchmark)["videoqa"]
+        assert len(found["tasks"]) == tasks
+        assert {task["questions"] for task in found["tasks"].values()} == {2}
+        assert f"{100 * found['average']['accuracy']:.1f}" in said
+    assert said.count("Multiple-choice questions") == 4
+
+
+def test_one_benchmark_with_changes(data: Path, tmp_path: Path) -> None:
+    said = run("videoqa.sh", data, "limit=1", OUTPUT=tmp_path, BENCHMARKS="star")
+    assert figures(tmp_path, "star")["videoqa"]["tasks"]["star"]["questions"] == 1
+    assert said.count("results: ") == 1
