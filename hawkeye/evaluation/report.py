@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from rich.console import Console
@@ -43,6 +44,7 @@ def _grounding_table(summary: dict[str, Any]) -> Table:
         for name, by_turn in summary["baselines_by_turn"].items():
             _add(rows, f"  {name}", by_turn[turn], "dim")
         rows.add_section()
+    _add_interval(rows, summary)
     _add_combinations(rows, summary)
     return rows
 
@@ -54,12 +56,21 @@ def _spans_table(summary: dict[str, Any]) -> Table:
     for name, figures in summary["baselines"].items():
         _add(rows, f"  {name}", figures, "dim")
     rows.add_section()
+    _add_interval(rows, summary)
     _add_combinations(rows, summary)
     return rows
 
 
 def _add(rows: Table, name: str, figures: dict[str, float], style: str = "") -> None:
     rows.add_row(name, *(_percent(figures[key]) for key in FIGURES), style=style)
+
+
+def _add_interval(rows: Table, summary: dict[str, Any]) -> None:
+    rows.add_row("95 % interval, by videos", *(_range(summary["intervals"][key]) for key in FIGURES))
+
+
+def _range(interval: Sequence[float]) -> str:
+    return " to ".join(map(_percent, interval))
 
 
 def _add_combinations(rows: Table, summary: dict[str, Any]) -> None:
@@ -78,14 +89,14 @@ def _single_turn_table(summary: dict[str, Any]) -> Table:
 
 
 def _qa_table(summary: dict[str, Any]) -> Table:
-    rows = table("Multiple-choice questions; percent right", "", "questions", "failed", "accuracy", "random")
+    rows = table("Multiple-choice questions; percent right", "", "questions", "failed", "accuracy", "95 %", "random")
     for name, task in summary["tasks"].items():
-        rows.add_row(
-            name, str(task["questions"]), str(task["failed"]), _percent(task["accuracy"]), _percent(task["random"])
-        )
+        counts = (str(task["questions"]), str(task["failed"]))
+        interval = _range(task["interval"]) if "interval" in task else ""
+        rows.add_row(name, *counts, _percent(task["accuracy"]), interval, _percent(task["random"]))
     rows.add_section()
     average = summary["average"]
-    rows.add_row("average", "", "", _percent(average["accuracy"]), _percent(average["random"]), style="bold")
+    rows.add_row("average", "", "", _percent(average["accuracy"]), "", _percent(average["random"]), style="bold")
     return rows
 
 

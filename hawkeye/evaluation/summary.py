@@ -7,8 +7,10 @@ from typing import Any
 
 from hawkeye.evaluation.examples import GroundingExample
 from hawkeye.evaluation.metrics import (
+    THRESHOLDS,
     GroundedAnswer,
     baselines_by_turn,
+    bootstrap_interval,
     choice_accuracy,
     grounded_qa_figures,
     grounding_figures,
@@ -36,7 +38,10 @@ def summarise_grounding(predictions: Sequence[GroundingPrediction], max_turns: i
         "single_turn": {"whole_window": whole, "crops": crops},
         "by_turn": by_turn,
     }
-    summary |= _by_combination([prediction.example for prediction in predictions], [scores[-1] for scores in ious])
+    final = [scores[-1] for scores in ious]
+    examples = [prediction.example for prediction in predictions]
+    summary["intervals"] = grounding_intervals(final, examples)
+    summary |= _by_combination(examples, final)
     targets = [prediction.target for prediction in predictions if prediction.target]
     summary["baselines_by_turn"] = baselines_by_turn(targets, max_turns) if targets else {}
     return summary
@@ -55,6 +60,7 @@ def summarise_spans(predictions: Sequence[SpanPrediction]) -> dict[str, Any]:
         "failed": sum(prediction.error is not None for prediction in predictions),
         "unparsable": sum(prediction.is_unparsable for prediction in predictions),
         **grounding_figures(ious),
+        "intervals": grounding_intervals(ious, [prediction.example for prediction in predictions]),
         **_by_combination([prediction.example for prediction in predictions], ious),
         "baselines": {
             name: grounding_figures([best_iou(Span(start * length, end * length), golds) for golds, length in read])
@@ -63,6 +69,15 @@ def summarise_spans(predictions: Sequence[SpanPrediction]) -> dict[str, Any]:
         if read
         else {},
     }
+
+
+def grounding_intervals(ious: Sequence[float], examples: Sequence[GroundingExample]) -> dict[str, tuple[float, float]]:
+    """The 95 % interval of each of `grounding_figures`."""
+    videos = [example.video for example in examples]
+    recalls = {
+        f"r1@{threshold}": bootstrap_interval([iou >= threshold for iou in ious], videos) for threshold in THRESHOLDS
+    }
+    return {"miou": bootstrap_interval(ious, videos), **recalls}
 
 
 def _by_combination(examples: Sequence[GroundingExample], ious: Sequence[float]) -> dict[str, Any]:
@@ -85,6 +100,9 @@ def summarise_qa(answered: dict[str, list[QAPrediction]]) -> dict[str, Any]:
             "failed": sum(prediction.error is not None for prediction in predictions),
             **(qa_accuracy(judged) if judged else dict.fromkeys(QA_FIGURES)),
         }
+        if judged:
+            videos = [prediction.example.video for prediction in predictions]
+            tasks[task]["interval"] = bootstrap_interval([right for right, _ in judged], videos)
     judged_tasks = [task for task in tasks.values() if task["accuracy"] is not None]
     average = (
         mean_figures([{name: task[name] for name in QA_FIGURES} for task in judged_tasks]) if judged_tasks else None

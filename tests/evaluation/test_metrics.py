@@ -11,6 +11,7 @@ from hawkeye.evaluation.metrics import (
     GroundedAnswer,
     Target,
     baselines_by_turn,
+    bootstrap_interval,
     choice_accuracy,
     grounded_qa_figures,
     grounding_figures,
@@ -115,3 +116,19 @@ def test_grounded_answers_on_paper() -> None:
     )
     with pytest.raises(ValueError, match="no answers"):
         grounded_qa_figures([])
+
+
+def test_intervals_are_those_of_the_means_of_drawn_videos() -> None:
+    rng = np.random.default_rng(1)
+    scores = rng.uniform(size=400)
+    low, high = bootstrap_interval(scores.tolist(), [str(number) for number in range(400)])
+    # Of independent scores: the normal approximation, which is close for 400 of them.
+    half = 1.96 * scores.std() / 20
+    assert (low, high) == pytest.approx((scores.mean() - half, scores.mean() + half), abs=0.1 * half)
+    # Four equal scores a video say as little as one, so the interval is twice as wide as their number promises.
+    repeated = np.repeat(scores[:100], 4)
+    wide = bootstrap_interval(repeated.tolist(), [str(number // 4) for number in range(400)])
+    assert wide[1] - wide[0] == pytest.approx(2 * 1.96 * repeated.std() / 10, rel=0.1)
+    assert bootstrap_interval([1.0, 1.0], ["a", "b"]) == (1.0, 1.0)
+    with pytest.raises(ValueError, match="no scores"):
+        bootstrap_interval([], [])

@@ -85,8 +85,8 @@ def test_figures_of_perfect_answers(folder: Path) -> None:
     assert grounding["single_turn"]["whole_window"]["always the middle"] == 0.25
     assert results["videoqa"] == {
         "tasks": {
-            "first": {"questions": 1, "failed": 0, "accuracy": 1.0, "random": 0.5},
-            "what": {"questions": 2, "failed": 0, "accuracy": 0.5, "random": 0.375},
+            "first": {"questions": 1, "failed": 0, "accuracy": 1.0, "random": 0.5, "interval": [1.0, 1.0]},
+            "what": {"questions": 2, "failed": 0, "accuracy": 0.5, "random": 0.375, "interval": [0.0, 1.0]},
         },
         "average": {"accuracy": 0.75, "random": 0.4375},
     }
@@ -174,7 +174,9 @@ def test_a_video_that_cannot_be_read_costs_its_own_examples_alone(folder: Path) 
 def test_a_question_about_seconds_that_the_video_does_not_have_fails_alone(folder: Path) -> None:
     write_rows(folder, "what", [*QUESTIONS[1:], {**QUESTIONS[2], "start": 20, "end": 30}])
     results = evaluate(settings(folder, "grounding=[]"), ScriptedAnswerer(oracle))
-    assert results["videoqa"]["tasks"]["what"] == {
+    what = results["videoqa"]["tasks"]["what"]
+    assert what.pop("interval") == [0.0, 0.5]
+    assert what == {
         "questions": 3, "failed": 1, "accuracy": pytest.approx(1 / 3), "random": pytest.approx(1.25 / 3)
     }  # fmt: skip
     (failure,) = results["failures"]
@@ -333,7 +335,7 @@ def test_tables_show_the_figures_beside_what_needs_no_model(folder: Path) -> Non
     assert "seen combinations (3) 100.0 100.0 100.0 100.0" in lines
     assert "held-out combinations (1) 0.0 0.0 0.0 0.0" in lines
     assert any(line.startswith("the whole video 75.0 25.0") for line in lines)
-    assert "first 1 0 100.0 50.0" in lines
+    assert "first 1 0 100.0 100.0 to 100.0 50.0" in lines
     assert "average 75.0 43.8" in lines
     assert any("a.mp4" in line and line.startswith("failed: ") for line in lines)
 
