@@ -70,9 +70,10 @@ def evaluate(settings: EvaluationSettings, answerer: Answerer | None = None) -> 
     if processes.is_main():
         rows = store.finish([_key(item) for item in items])
         results = {"name": settings.name, **identity, **_summary(settings, items, rows)}
-        write_text(settings.output_dir / "results.json", json.dumps(results, indent=2) + "\n")
+        write_text(store.results, json.dumps(results, indent=2) + "\n")
     processes.wait()
-    return json.loads((settings.output_dir / "results.json").read_text(encoding="utf-8"))
+    told: dict[str, Any] = json.loads(store.results.read_text(encoding="utf-8"))
+    return told
 
 
 def read_tasks(settings: EvaluationSettings) -> list[Task[Any]]:

@@ -34,6 +34,7 @@ class PredictionStore:
 
     def __init__(self, directory: Path) -> None:
         self.final = directory / "predictions.jsonl"
+        self.results = directory / "results.json"
         self._identity = directory / "run.json"
         self._partial = directory / "predictions.partial"
         self._own: Path | None = None
@@ -60,7 +61,7 @@ class PredictionStore:
     def open(self, identity: dict[str, Any], *, restart: bool = False) -> None:
         """Begins a go of an evaluation, or forgets all earlier ones; one process calls it, before any appends."""
         if restart:
-            for path in (self.final, self._partial, self._identity):
+            for path in (self.results, self.final, self._partial, self._identity):
                 remove(path)
         write_text(self._identity, json.dumps(identity, indent=2) + "\n")
         self._partial.mkdir(exist_ok=True)
