@@ -12,7 +12,6 @@ from hawkeye.data.instruction import AnnotationError
 from hawkeye.evaluation.examples import (
     GroundingExample,
     QAExample,
-    missing_videos,
     read_grounding_examples,
     read_qa_examples,
 )
@@ -151,11 +150,3 @@ def test_two_rows_of_one_video_must_not_share_an_id(tmp_path: Path) -> None:
     path = write(tmp_path, [{**QUERY, "qid": 1}, {**QUERY, "video": "w.mp4", "qid": 1}, {**QUERY, "qid": "1"}])
     with pytest.raises(AnnotationError, match=rf"^{path} row 2: 'qid' '1' is that of {path} row 0 too"):
         read_grounding_examples(path)
-
-
-def test_missing_videos_are_named_once(tmp_path: Path) -> None:
-    (tmp_path / "frames").mkdir()
-    (tmp_path / "there.mp4").touch()
-    names = ["b.mp4", "there.mp4", "a.mp4", "b.mp4", "frames"]
-    path = write(tmp_path, [{**QUERY, "video": name} for name in names])
-    assert missing_videos(read_grounding_examples(path), tmp_path) == ["b.mp4", "a.mp4"]
