@@ -38,6 +38,8 @@ QUESTIONS = {Kind.ORDER: 3, Kind.END: 1, Kind.FIRST: 2, Kind.COUNT: 2}
 """Training questions per video."""
 OPEN_QUESTIONS = {Kind.ORDER: 6, Kind.END: 1}
 """The same without options."""
+ORDER_QUESTIONS = 6
+"""Questions about order alone, with options and as many without."""
 LISTED_PARTS = 2
 """Parts of each video whose events are listed, beside the whole."""
 PART_LENGTHS = (2, 3)
@@ -168,11 +170,25 @@ def _qa(plan: Plan, rng: np.random.Generator) -> Iterator[Row]:
 def _qa_parts(plan: Plan, rng: np.random.Generator) -> Iterator[Row]:
     """Questions about parts with few events, in words and with options: what comes after what is learned there, and
     then in whole videos."""
+    yield from _about_parts(plan, list(OPEN_QUESTIONS), rng)
+
+
+def _qa_order(plan: Plan, rng: np.random.Generator) -> Iterator[Row]:
+    """Questions about order alone, in words and with options, about the whole video and parts: the kind that is learned
+    last."""
+    events = [event.what for event in plan.events]
+    for _ in range(ORDER_QUESTIONS):
+        yield _row(plan, _open_item(ask(Kind.ORDER, events, rng)))
+        yield _row(plan, _question_item(ask(Kind.ORDER, events, rng)))
+    yield from _about_parts(plan, [Kind.ORDER], rng)
+
+
+def _about_parts(plan: Plan, kinds: Sequence[Kind], rng: np.random.Generator) -> Iterator[Row]:
     for length in PART_LENGTHS:
         for first in range(len(plan.events) - length + 1):
             events = [event.what for event in plan.events[first : first + length]]
             window = _part(plan, first, first + length - 1, rng)
-            for kind in OPEN_QUESTIONS:
+            for kind in kinds:
                 yield _row(plan, _open_item(ask(kind, events, rng)), **window)
                 yield _row(plan, _question_item(ask(kind, events, rng)), **window)
 
@@ -236,6 +252,7 @@ TRAINING_ROWS: dict[str, Callable[[Plan, np.random.Generator], Iterator[Row]]] =
     "qa": _qa,
     "qa_open": _qa_open,
     "qa_parts": _qa_parts,
+    "qa_order": _qa_order,
     "letters": _letters,
     "text": _text,
 }

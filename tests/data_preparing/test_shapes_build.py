@@ -101,7 +101,7 @@ def test_a_video_that_cannot_be_finished_leaves_nothing_behind(tmp_path: Path, m
                 folder.mkdir(),
                 (folder / "world.json").write_text('{"settings": {"seed": 7, "train_videos": 3, "test_videos": 3}}'),
             ),
-            r"other settings \(seed is 7 there and 1 here; version is None there and 4 here\)",
+            r"other settings \(seed is 7 there and 1 here; version is None there and 5 here\)",
         ),
     ],
 )
