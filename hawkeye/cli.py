@@ -27,6 +27,9 @@ def parser() -> argparse.ArgumentParser:
     ground.add_argument("queries", nargs="+", metavar="QUERY", help="what to find, such as 'the red circle jumps'")
     _model_arguments(ground)
     ground.add_argument("--max-turns", type=_positive, default=4, metavar="N", help="questions per query (default: 4)")
+    ground.add_argument(
+        "--strategy", choices=("recursive", "belief"), help="how to find (default: the better one for the model)"
+    )
     ground.add_argument("--seed", type=int, default=0, help="decides the order of the options (default: 0)")
     ground.add_argument("--json", action="store_true", help="print JSON, one object per query and line")
     ground.add_argument("--plot", type=Path, metavar="FILE", help="draw the timeline with frames (.png, .pdf, .svg)")
@@ -37,7 +40,11 @@ def parser() -> argparse.ArgumentParser:
     ask.add_argument("--options", nargs="+", metavar="OPTION", help="choose one of these; without, answer freely")
     _model_arguments(ask)
 
-    for name, what in (("evaluate", "measure a model on a benchmark"), ("train", "train a model")):
+    for name, what in (
+        ("evaluate", "measure a model on a benchmark"),
+        ("calibrate", "measure how a model answers, for a better search"),
+        ("train", "train a model"),
+    ):
         command = commands.add_parser(name, help=f"{what}, as a YAML configuration says")
         command.add_argument("config", type=Path, metavar="CONFIG")
         command.add_argument("overrides", nargs="*", metavar="key=value", help="changes to the configuration")
@@ -93,7 +100,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command; returns its exit status: 0, or 2 after an error of the user's, told in one line."""
     options = parser().parse_args(arguments)
     commands = {
-        **{"ground": _ground, "ask": _ask, "evaluate": _evaluate},
+        **{"ground": _ground, "ask": _ask, "evaluate": _evaluate, "calibrate": _calibrate},
         **{"train": _train, "convert": _convert, "submit": _submit},
     }
     try:
@@ -130,7 +137,12 @@ def _ground(options: argparse.Namespace) -> None:
 
         check_picture(options.plot)
     found = _load(options).ground(
-        options.video, options.queries, max_turns=options.max_turns, seed=options.seed, fps=options.fps
+        options.video,
+        options.queries,
+        max_turns=options.max_turns,
+        seed=options.seed,
+        fps=options.fps,
+        strategy=options.strategy,
     )
     for grounding in found:
         print(json.dumps(as_json(grounding)) if options.json else as_text(grounding))
@@ -149,6 +161,15 @@ def as_json(grounding: Grounding) -> dict[str, Any]:
         "end": round(grounding.span.end, 3),
         "confidence": round(grounding.confidence, 4),
         "duration": round(grounding.duration, 3),
+        **({} if grounding.absence is None else {"absence": round(grounding.absence, 4)}),
+        "candidates": [
+            {
+                "start": round(candidate.span.start, 3),
+                "end": round(candidate.span.end, 3),
+                "expected_iou": round(candidate.expected_iou, 4),
+            }
+            for candidate in grounding.candidates
+        ],
         "turns": [
             {
                 "window": [round(turn.window.start, 3), round(turn.window.end, 3)],
@@ -167,6 +188,12 @@ def as_text(grounding: Grounding) -> str:
     for number, turn in enumerate(grounding.turns, start=1):
         window = f"{turn.window.start:.1f}-{turn.window.end:.1f} s"
         lines.append(f"  turn {number}: {window:>14} {turn.choice.value:<10} {turn.probabilities[turn.choice]:.2f}")
+    for candidate in grounding.candidates[1:]:
+        lines.append(
+            f"  or {candidate.span.start:.1f} to {candidate.span.end:.1f} s (expected IoU {candidate.expected_iou:.2f})"
+        )
+    if grounding.absence is not None:
+        lines.append(f"  not in this video: {grounding.absence:.2f}")
     return "\n".join(lines)
 
 
@@ -176,6 +203,17 @@ def _ask(options: argparse.Namespace) -> None:
     print(answer.text)
     for option, probability in (answer.probabilities or {}).items():
         print(f"  {probability:.2f}  {option}")
+
+
+def _calibrate(options: argparse.Namespace) -> None:
+    from hawkeye.config import load_settings
+    from hawkeye.evaluation.settings import EvaluationSettings
+
+    settings = load_settings(options.config, EvaluationSettings, options.overrides)
+    from hawkeye.evaluation.calibration import calibrate
+
+    path, responses = calibrate(settings)
+    print(f"{path}: how the model answers, measured with {responses.queries} queries")
 
 
 def _evaluate(options: argparse.Namespace) -> None:

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, overload
+from typing import TYPE_CHECKING, Any, TypedDict, overload
 
 import torch
 from huggingface_hub.errors import StrictDataclassError
@@ -19,12 +19,18 @@ from hawkeye.config import ConfigError, nearest
 from hawkeye.data.video import open_video
 from hawkeye.evaluation import videoqa
 from hawkeye.evaluation.answering import LONGEST_TIME, Answerer, Question, View
-from hawkeye.evaluation.grounding import Grounding, Query, check_grounding, ground
+from hawkeye.evaluation.grounding import Grounding, Query, check_grounding
+from hawkeye.evaluation.responses import Responses
+from hawkeye.evaluation.search import find
+from hawkeye.evaluation.settings import Strategy
 from hawkeye.models.hawkeye import HawkEye
 from hawkeye.models.processing import HawkEyeProcessor
 from hawkeye.models.quantization import quantization_config
 from hawkeye.prompts import QA_INSTRUCTION, open_prompt
 from hawkeye.temporal import MAX_TURNS, Span
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 DTYPES = ("float32", "float16", "bfloat16", "auto")
 QUANTIZATIONS = ("8bit", "4bit")
@@ -36,6 +42,15 @@ class Answer:
 
     text: str
     probabilities: dict[str, float] | None = None
+
+
+class GroundOptions(TypedDict, total=False):
+    """Options of `Pipeline.ground`."""
+
+    max_turns: int
+    seed: int
+    fps: float | None
+    strategy: Strategy | None
 
 
 class Pipeline:
@@ -59,19 +74,11 @@ class Pipeline:
         return self.answerer.processor
 
     @overload
-    def ground(
-        self, video: str | Path, query: str, *, max_turns: int = ..., seed: int = ..., fps: float | None = ...
-    ) -> Grounding: ...
+    def ground(self, video: str | Path, query: str, **options: Unpack[GroundOptions]) -> Grounding: ...
 
     @overload
     def ground(
-        self,
-        video: str | Path,
-        query: list[str] | tuple[str, ...],
-        *,
-        max_turns: int = ...,
-        seed: int = ...,
-        fps: float | None = ...,
+        self, video: str | Path, query: list[str] | tuple[str, ...], **options: Unpack[GroundOptions]
     ) -> list[Grounding]: ...
 
     def ground(
@@ -82,6 +89,7 @@ class Pipeline:
         max_turns: int = MAX_TURNS,
         seed: int = 0,
         fps: float | None = None,
+        strategy: Strategy | None = None,
     ) -> Grounding | list[Grounding]:
         """Finds when something happens in a video.
 
@@ -91,6 +99,7 @@ class Pipeline:
             max_turns: at most so many questions a query.
             seed: with the query, decides the order of the options.
             fps: frames per second of a folder of frames.
+            strategy: "recursive" or "belief"; by default the better one for the model (`hawkeye.evaluation.search`).
 
         Raises:
             VideoError: naming the file and what is wrong with it.
@@ -103,7 +112,7 @@ class Pipeline:
         with open_video(video, fps=fps) as reader:
             self._warn_of_length(reader.path, reader.duration)
             asked = [Query(reader, text, text) for text in queries]
-            found = ground(self.answerer, asked, max_turns=max_turns, seed=seed)
+            found = find(self.answerer, asked, strategy=strategy, max_turns=max_turns, seed=seed)
         return found[0] if isinstance(query, str) else found
 
     def ask(
@@ -237,11 +246,12 @@ def load_model(
         with _progress_of_large_models(directory):
             model = HawkEye.from_pretrained(directory, **options)
         processor = HawkEyeProcessor.from_pretrained(directory)
+        responses = Responses.load(directory)
     except (SafetensorError, StrictDataclassError, ValueError, OSError) as error:
         raise ConfigError(f"model {directory}: cannot be loaded ({' '.join(str(error).split())})") from None
     if "device_map" not in options:
         model.to(place)  # type: ignore[arg-type]  # the library's wrapper hides its self
-    return Pipeline(Answerer(model, processor, batch_size=batch_size))
+    return Pipeline(Answerer(model, processor, batch_size=batch_size, responses=responses))
 
 
 @contextmanager

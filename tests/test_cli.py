@@ -94,7 +94,7 @@ def test_ground_prints_json_and_draws(
     assert [(row["query"], row["start"], row["end"]) for row in rows] == [
         (each.query, each.span.start, each.span.end) for each in found
     ]
-    assert list(rows[0]) == ["query", "start", "end", "confidence", "duration", "turns"]
+    assert list(rows[0]) == ["query", "start", "end", "confidence", "duration", "candidates", "turns"]
     assert len(rows[0]["turns"]) <= 2
     assert rows[0]["turns"][0]["window"] == [0.0, 8.0]
     assert sum(rows[0]["turns"][0]["probabilities"].values()) == pytest.approx(1, abs=1e-3)

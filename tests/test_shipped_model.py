@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -40,3 +41,20 @@ def test_the_shipped_model_finds_moments_in_videos_that_it_never_saw(tmp_path: P
     assert grounding["miou"] > 0.6
     assert grounding["r1@0.5"] > 0.76
     assert grounding["single_turn"]["whole_window"]["accuracy"] > 0.76
+
+
+def test_generated_and_probable_answers_are_the_same(tmp_path: Path) -> None:
+    world = tmp_path / "world"
+    build_world(world, WorldSettings(seed=11, train_videos=1, test_videos=2), workers=2)
+    common = [f"data_dir={world}", "videoqa={}"]
+    rows = {}
+    for decoding in ("probabilities", "generate"):
+        output = tmp_path / decoding
+        settings = [*common, f"output_dir={output}", f"decoding={decoding}"]
+        evaluate(load_settings(CONFIGS / "eval" / "shapes.yaml", EvaluationSettings, settings))
+        lines = (output / "predictions.jsonl").read_text(encoding="utf-8").splitlines()
+        rows[decoding] = [
+            (row["question"], row["pred_span"], row["pred_answer_list"]) for row in map(json.loads, lines)
+        ]
+    assert rows["generate"] == rows["probabilities"]
+    assert len(rows["generate"]) >= 4

@@ -12,7 +12,13 @@ from pathlib import Path
 from tqdm import tqdm
 
 from data_preparing.shapes.encode import is_whole, write_video
-from data_preparing.shapes.files import describe_world, write_json, write_test_files, write_training_files
+from data_preparing.shapes.files import (
+    describe_world,
+    write_calibration_file,
+    write_json,
+    write_test_files,
+    write_training_files,
+)
 from data_preparing.shapes.world import Plan, Split, draw_plan
 
 WORLD_VERSION = 5
@@ -69,6 +75,7 @@ def build_world(output: Path, settings: WorldSettings, workers: int) -> WorldRep
     rendered = write_videos([*train, *test], settings.seed, output / "videos", workers)
     seconds = time.monotonic() - started
     rows = dict(write_training_files(train, settings.seed, output / "train"))
+    rows |= write_calibration_file(train, settings.seed, output / "calibration.json")
     rows |= write_test_files(test, settings.seed, output / "test-anno")
     return WorldReport(rendered, seconds, rows)
 

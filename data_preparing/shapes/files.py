@@ -17,7 +17,6 @@ from data_preparing.shapes.world import (
     HELD_OUT_TEST_RATIO,
     Combination,
     Plan,
-    Split,
     Stream,
     is_held_out,
     video_rng,
@@ -26,6 +25,8 @@ from hawkeye.files import write_text
 
 TEST_QUERIES = 4
 """Grounding queries per test video."""
+CALIBRATION_VIDEOS = 100
+"""Training videos with queries for `hawkeye calibrate`."""
 
 
 def write_training_files(plans: Sequence[Plan], seed: int, directory: Path) -> Mapping[str, int]:
@@ -44,12 +45,23 @@ def write_test_files(plans: Sequence[Plan], seed: int, directory: Path) -> Mappi
     rows: dict[str, list[Row]] = {name: [] for name in ("recursive_grounding", *(kind.value for kind in Kind))}
     for plan in plans:
         rng = video_rng(seed, plan.split, plan.index, Stream.WORDS)
-        rows["recursive_grounding"] += _test_queries(plan, rng)
+        rows["recursive_grounding"] += _queries(plan, rng)
         for kind in Kind:
             rows[kind.value].append(_test_question(plan, kind, rng))
     for name, content in rows.items():
         write_json(directory / f"shapes-{name}.json", content)
     return {f"{directory.name}/shapes-{name}.json": len(content) for name, content in rows.items()}
+
+
+def write_calibration_file(plans: Sequence[Plan], seed: int, path: Path) -> Mapping[str, int]:
+    """Writes queries about the first training videos as a test has them: they tell how a model answers."""
+    rows = [
+        row
+        for plan in plans[:CALIBRATION_VIDEOS]
+        for row in _queries(plan, video_rng(seed, plan.split, plan.index, Stream.WORDS))
+    ]
+    write_json(path, rows)
+    return {path.name: len(rows)}
 
 
 def describe_world(settings: Mapping[str, int], plans: Sequence[Plan]) -> Row:
@@ -95,8 +107,7 @@ def _words(what: Combination) -> Row:
     }
 
 
-def _test_queries(plan: Plan, rng: np.random.Generator) -> Iterator[Row]:
-    assert plan.split is Split.TEST
+def _queries(plan: Plan, rng: np.random.Generator) -> Iterator[Row]:
     for place in sorted(rng.permutation(len(plan.events))[:TEST_QUERIES]):
         event = plan.events[place]
         yield {

@@ -13,6 +13,7 @@ from torch import Tensor
 from transformers import PreTrainedTokenizerBase, StoppingCriteria
 
 from hawkeye.data.video import VideoReader, read_window
+from hawkeye.evaluation.responses import Responses
 from hawkeye.models.hawkeye import HawkEye
 from hawkeye.models.processing import HawkEyeProcessor
 from hawkeye.prompts import LETTERS, STOP, Turn, qformer_text
@@ -69,12 +70,20 @@ class Answerer:
 
     Args:
         batch_size: windows, or prompts, that go through the model together.
+        responses: how the model was measured to answer; None if it was not.
     """
 
     def __init__(
-        self, model: HawkEye, processor: HawkEyeProcessor, *, batch_size: int = 16, cache_size: int = 128
+        self,
+        model: HawkEye,
+        processor: HawkEyeProcessor,
+        *,
+        batch_size: int = 16,
+        cache_size: int = 128,
+        responses: Responses | None = None,
     ) -> None:
         self.model = model.eval()
+        self.responses = responses
         self.processor = processor
         self.batch_size = batch_size
         self.cache_size = cache_size

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import prod
@@ -11,8 +12,13 @@ import numpy as np
 
 from hawkeye.data.video import VideoReader
 from hawkeye.evaluation.answering import LONGEST_TIME, Answerer, Question, View
-from hawkeye.prompts import GROUNDING_INSTRUCTION, grounding_prompt, grounding_question
+from hawkeye.evaluation.settings import Decoding
+from hawkeye.prompts import GROUNDING_INSTRUCTION, LETTERS, grounding_prompt, grounding_question
 from hawkeye.temporal import MAX_TURNS, Choice, Span, narrow
+
+
+class AnswerError(ValueError):
+    """A generated answer that begins with no option's letter; the message quotes it."""
 
 
 @dataclass(frozen=True)
@@ -26,25 +32,48 @@ class Query:
 
 @dataclass(frozen=True)
 class GroundingTurn:
-    """One question: the window it was asked about, the answer, and how probable each answer was."""
+    """One question: the window it was asked about, the answer, and how probable each answer was (1 if generated);
+    `best` is the span to name after it, where that is not the part of the window that the answer names."""
 
     window: Span
     choice: Choice
     probabilities: dict[Choice, float]
+    best: Span | None = None
+
+    @property
+    def span(self) -> Span:
+        """The span to name after this question."""
+        return self.best or narrow(self.window, self.choice)
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A span, and the IoU with the right one that is expected of it."""
+
+    span: Span
+    expected_iou: float
 
 
 @dataclass(frozen=True)
 class Grounding:
-    """Where a query happens in a video of `duration` seconds, and the turns that led there."""
+    """Where a query happens in a video of `duration` seconds, and the turns that led there.
+
+    A search by belief also ranks several `candidates`, the span the first, and says how probable it is that the query
+    is not in the video at all (`absence`, at even odds before the first question).
+    """
 
     query: str
     span: Span
     duration: float
     turns: tuple[GroundingTurn, ...]
+    candidates: tuple[Candidate, ...] = ()
+    absence: float | None = None
 
     @property
     def confidence(self) -> float:
-        """Probability of the answers given: the product of the chosen answers' probabilities, in [0, 1]."""
+        """In [0, 1]: the expected IoU of the span, or in recursion the product of the chosen answers' probabilities."""
+        if self.candidates:
+            return self.candidates[0].expected_iou
         return prod(turn.probabilities[turn.choice] for turn in self.turns)
 
     @property
@@ -81,19 +110,26 @@ def option_rng(seed: int, key: str) -> np.random.Generator:
 
 
 def ground(
-    answerer: Answerer, queries: Sequence[Query], *, max_turns: int = MAX_TURNS, seed: int = 0
+    answerer: Answerer,
+    queries: Sequence[Query],
+    *,
+    max_turns: int = MAX_TURNS,
+    seed: int = 0,
+    decoding: Decoding = "probabilities",
 ) -> list[Grounding]:
     """Finds all queries together, turn by turn; queries of one video share the windows that they have in common.
 
     Args:
         max_turns: at most so many questions a query; "throughout" ends its search earlier.
         seed: with each query's key, decides the order of the options.
+        decoding: how answers are read.
 
     Returns:
         One grounding for each query, in order.
 
     Raises:
         ValueError: if a query is empty or too long for the model, or `max_turns` is not positive.
+        AnswerError: if a generated answer names no option.
         VideoError: if frames cannot be read.
     """
     if max_turns < 1:
@@ -105,8 +141,9 @@ def ground(
     turns: list[list[GroundingTurn]] = [[] for _ in queries]
     active = list(range(len(queries)))
     while active and len(turns[active[0]]) < max_turns:
-        orders = [_option_order(rngs[place]) for place in active]
-        found = _ask(answerer, [queries[place] for place in active], [windows[place] for place in active], orders)
+        orders = [option_order(rngs[place]) for place in active]
+        asked, asked_windows = [queries[place] for place in active], [windows[place] for place in active]
+        found = ask_windows(answerer, asked, asked_windows, orders, decoding)
         for place, probabilities in zip(active, found):
             choice = max(probabilities, key=probabilities.__getitem__)
             turns[place].append(GroundingTurn(windows[place], choice, probabilities))
@@ -126,21 +163,32 @@ def ask_once(
     Raises:
         VideoError: if frames cannot be read.
     """
-    orders = [_option_order(option_rng(seed, query.key)) for query in queries]
-    found = _ask(answerer, queries, windows, orders)
+    orders = [option_order(option_rng(seed, query.key)) for query in queries]
+    found = ask_windows(answerer, queries, windows, orders)
     return [
         GroundingTurn(window, max(probabilities, key=probabilities.__getitem__), probabilities)
         for window, probabilities in zip(windows, found)
     ]
 
 
-def _option_order(rng: np.random.Generator) -> list[Choice]:
+def option_order(rng: np.random.Generator) -> list[Choice]:
+    """The options in a random order."""
     return [list(Choice)[place] for place in rng.permutation(len(Choice))]
 
 
-def _ask(
-    answerer: Answerer, queries: Sequence[Query], windows: Sequence[Span], orders: Sequence[list[Choice]]
+def ask_windows(
+    answerer: Answerer,
+    queries: Sequence[Query],
+    windows: Sequence[Span],
+    orders: Sequence[list[Choice]],
+    decoding: Decoding = "probabilities",
 ) -> list[dict[Choice, float]]:
+    """How probable each answer is about each query's window, the options shown in the order given.
+
+    Raises:
+        AnswerError: if a generated answer names no option.
+        VideoError: if frames cannot be read.
+    """
     # Parity: the whole video is shown without bounds; bounds at its ends could choose other frames.
     shown = [None if window == Span(0.0, query.reader.duration) else window for query, window in zip(queries, windows)]
     glimpses = answerer.look(
@@ -153,5 +201,16 @@ def _ask(
         Question(grounding_prompt(query.text, order, list(glimpse.seconds)), glimpse, len(order))
         for query, order, glimpse in zip(queries, orders, glimpses)
     ]
+    if decoding == "generate":
+        named = [_named(text, order) for text, order in zip(answerer.generate(questions), orders)]
+        return [{choice: float(choice is name) for choice in order} for name, order in zip(named, orders)]
     answers = answerer.probabilities(questions)
     return [dict(zip(order, answer)) for order, answer in zip(orders, answers)]
+
+
+def _named(text: str, order: Sequence[Choice]) -> Choice:
+    """The option whose letter a generated answer begins with."""
+    letter = re.match(r"[A-Z]\b", text)  # "At the end" is no A
+    if letter is None or letter[0] not in LETTERS[: len(order)]:
+        raise AnswerError(f"the model's answer {text!r} begins with none of the letters of its {len(order)} options")
+    return order[LETTERS.index(letter[0])]

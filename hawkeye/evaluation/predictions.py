@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from hawkeye.evaluation.examples import GroundingExample, QAExample
-from hawkeye.evaluation.grounding import Grounding, GroundingTurn
-from hawkeye.evaluation.metrics import Target, ious_by_turn
+from hawkeye.evaluation.grounding import Candidate, Grounding, GroundingTurn
+from hawkeye.evaluation.metrics import Target
 from hawkeye.evaluation.spans import SpanAnswer
 from hawkeye.evaluation.videoqa import ChoiceAnswer
 from hawkeye.prompts import LETTERS, lettered
-from hawkeye.temporal import Choice, Span, best_iou, narrow, whole_window_choice
+from hawkeye.temporal import Choice, Span, best_iou, whole_window_choice
 
 Row = dict[str, Any]
 """One line of predictions.jsonl."""
@@ -47,9 +47,10 @@ class GroundingPrediction:
 
     def ious(self, max_turns: int) -> list[float]:
         """The IoU after each turn; 0 after an error."""
-        if self.found is None or self.target is None:
+        if self.found is None:
             return [0.0] * max_turns
-        return ious_by_turn(self.target, self.found.choices, max_turns)
+        reached = [best_iou(turn.span, self.example.golds) for turn in self.found.turns]
+        return reached + reached[-1:] * (max_turns - len(reached))
 
     def first_answer(self) -> tuple[Choice | None, Choice | None]:
         """The answer about the whole video, and the right one; None after an error."""
@@ -67,11 +68,17 @@ class GroundingPrediction:
         if "error" in row:
             return cls(row["task"], example, error=row["error"])
         window, turns = Span(0.0, row["duration"]), list[GroundingTurn]()
-        for value, probabilities in zip(row["pred_answer_list"], row["probabilities"]):
-            choice = Choice(value)
-            turns.append(GroundingTurn(window, choice, {Choice(name): p for name, p in probabilities.items()}))
-            window = narrow(window, choice)
-        found = Grounding(example.query, window, row["duration"], tuple(turns))
+        choices = map(Choice, row["pred_answer_list"])
+        answers = [{Choice(name): p for name, p in answer.items()} for answer in row["probabilities"]]
+        if "windows" in row:
+            windows, spans = ([Span(*span) for span in row[name]] for name in ("windows", "spans"))
+            turns = list(map(GroundingTurn, windows, choices, answers, spans))
+        else:
+            for choice, answer in zip(choices, answers):
+                turns.append(GroundingTurn(window, choice, answer))
+                window = turns[-1].span
+        candidates = tuple(Candidate(Span(*span), score) for span, score in row.get("candidates", []))
+        found = Grounding(example.query, turns[-1].span, row["duration"], tuple(turns), candidates, row.get("absence"))
         crop = Crop(GroundingTurn(Span(*row["crop"]), Choice(row["crop_pred"]), {}), Choice(row["crop_answer"]))
         return cls(row["task"], example, found, crop)
 
@@ -90,6 +97,16 @@ class GroundingPrediction:
                     {choice.value: round(turn.probabilities[choice], 6) for choice in Choice} for turn in turns
                 ],
             }
+            if self.found.candidates:
+                row |= {
+                    "windows": [[turn.window.start, turn.window.end] for turn in turns],
+                    "spans": [[turn.span.start, turn.span.end] for turn in turns],
+                    "candidates": [
+                        [[candidate.span.start, candidate.span.end], round(candidate.expected_iou, 6)]
+                        for candidate in self.found.candidates
+                    ],
+                    "absence": self.found.absence,
+                }
         if self.crop is not None:
             window = self.crop.turn.window
             row |= {

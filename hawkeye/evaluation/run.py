@@ -17,11 +17,12 @@ from hawkeye.data.instruction import AnnotationError
 from hawkeye.data.video import VideoError, open_video
 from hawkeye.evaluation.answering import Answerer
 from hawkeye.evaluation.examples import Example, read_grounding_examples, read_qa_examples
+from hawkeye.evaluation.grounding import AnswerError
 from hawkeye.evaluation.predictions import Row
 from hawkeye.evaluation.settings import AnnotationFile, EvaluationSettings
 from hawkeye.evaluation.store import Key, PredictionStore
 from hawkeye.evaluation.summary import summarise_grounded_qa, summarise_grounding, summarise_qa, summarise_spans
-from hawkeye.evaluation.tasks import MultipleChoice, RecursiveGrounding, SpansInNumbers, Task, Videos
+from hawkeye.evaluation.tasks import MultipleChoice, SpansInNumbers, Task, TurnByTurn, Videos
 from hawkeye.files import sha256, write_text
 
 Item = tuple[Task[Any], Example]
@@ -49,7 +50,7 @@ def evaluate(settings: EvaluationSettings, answerer: Answerer | None = None) -> 
     tasks = read_tasks(settings)
     items = [(task, example) for task in tasks for example in task.examples]
     if not settings.allow_missing_videos:
-        _check_videos(items)
+        check_videos(items)
     processes.join()
     store, identity = PredictionStore(settings.output_dir), _identity(settings, answerer)
     if not settings.restart:
@@ -57,7 +58,7 @@ def evaluate(settings: EvaluationSettings, answerer: Answerer | None = None) -> 
     done = {} if settings.restart else store.read()
     chunks = [chunk for chunk in _chunks(items, settings.batch_size) if any(_key(item) not in done for item in chunk)]
     if chunks:
-        answerer = answerer or _load(settings)
+        answerer = answerer or load_answerer(settings)
         for task in tasks:
             _check_prompts(answerer, task)
     processes.wait()  # all have read what there is
@@ -88,7 +89,8 @@ def read_tasks(settings: EvaluationSettings) -> list[Task[Any]]:
         name, videos = str(file.annotations), _videos(settings, file)
         queries = read_grounding_examples(settings.data_dir / file.annotations)[: settings.limit]
         if settings.spans is None:
-            tasks.append(RecursiveGrounding(name, queries, videos, settings.max_turns, settings.seed))
+            how = settings.strategy, settings.max_turns, settings.seed, settings.decoding
+            tasks.append(TurnByTurn(name, queries, videos, *how))
         else:
             tasks.append(SpansInNumbers(name, queries, videos, settings.spans))
     for name, file in settings.videoqa.items():
@@ -133,7 +135,12 @@ def _identity(settings: EvaluationSettings, answerer: Answerer | None) -> dict[s
     return {"settings": told, "checksums": checksums}
 
 
-def _load(settings: EvaluationSettings) -> Answerer:
+def load_answerer(settings: EvaluationSettings) -> Answerer:
+    """The model that the settings name.
+
+    Raises:
+        ConfigError: if it cannot be loaded.
+    """
     from hawkeye.pipeline import load_model
 
     return load_model(
@@ -141,7 +148,12 @@ def _load(settings: EvaluationSettings) -> Answerer:
     ).answerer
 
 
-def _check_videos(items: Sequence[Item]) -> None:
+def check_videos(items: Sequence[Item]) -> None:
+    """Looks for the videos of all examples.
+
+    Raises:
+        AnnotationError: naming the first that are missing.
+    """
     paths = list(dict.fromkeys(map(_path, items)))
     missing = [str(path) for path in paths if not path.exists()]
     if missing:
@@ -208,7 +220,7 @@ def _answer_chunk(answerer: Answerer, chunk: list[Item]) -> list[Row]:
                 asked = [(readers[task.videos.path(example), task.videos.fps], example) for example in examples]
                 rows += [prediction.as_row() for prediction in task.predict(answerer, asked)]
             return rows
-    except VideoError as error:
+    except (VideoError, AnswerError) as error:
         if len(chunk) == 1:
             ((task, example),) = chunk
             return [task.failed(example, str(error)).as_row()]

@@ -11,6 +11,14 @@ from hawkeye.config import Settings
 from hawkeye.prompts import GROUNDING_INSTRUCTION, GROUNDING_QUESTION
 from hawkeye.temporal import MAX_TURNS
 
+Decoding = Literal["probabilities", "generate"]
+"""How a turn's answer is read: from the options' probabilities in one pass, or from twenty generated tokens as the
+original does. Both name the same option whenever the generated text begins with one."""
+
+
+Strategy = Literal["recursive", "belief"]
+"""How a query is found: by narrowing one window turn by turn, or by a belief over all spans."""
+
 
 class SpanSettings(Settings):
     """How to ask a model that was trained to answer with numbers."""
@@ -58,6 +66,12 @@ class EvaluationSettings(Settings):
     output_dir: Path = Field(description="Where results.json and predictions.jsonl go.")
     max_turns: int = Field(MAX_TURNS, gt=0, description="Questions per query.")
     limit: int | None = Field(None, gt=0, description="The first so many examples of each file; all by default.")
+    strategy: Strategy | None = Field(
+        None, description="How queries are found; by default by belief if the model was calibrated, else recursively."
+    )
+    decoding: Decoding = Field(
+        "probabilities", description="How answers to queries are read; one that is generated and names no option fails."
+    )
     spans: SpanSettings | None = Field(
         None, description="Ask once for a span in numbers, in place of recursive grounding."
     )

@@ -32,6 +32,7 @@ def summarise_grounding(predictions: Sequence[GroundingPrediction], max_turns: i
     summary: dict[str, Any] = {
         "queries": len(predictions),
         "failed": sum(prediction.error is not None for prediction in predictions),
+        "questions_per_query": _mean_turns(predictions),
         **by_turn[-1],
         "accuracy_whole_window": whole["accuracy"],
         "accuracy_crops": crops["accuracy"],
@@ -45,6 +46,12 @@ def summarise_grounding(predictions: Sequence[GroundingPrediction], max_turns: i
     targets = [prediction.target for prediction in predictions if prediction.target]
     summary["baselines_by_turn"] = baselines_by_turn(targets, max_turns) if targets else {}
     return summary
+
+
+def _mean_turns(predictions: Sequence[GroundingPrediction]) -> float:
+    """Questions asked about a query on average, failed ones left out; "throughout" ends a recursion early."""
+    turns = [len(prediction.found.turns) for prediction in predictions if prediction.found]
+    return sum(turns) / len(turns) if turns else 0.0
 
 
 def summarise_spans(predictions: Sequence[SpanPrediction]) -> dict[str, Any]:

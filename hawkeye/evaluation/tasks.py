@@ -11,9 +11,10 @@ from hawkeye.data.sources import file_of
 from hawkeye.data.video import VideoReader
 from hawkeye.evaluation.answering import Answerer
 from hawkeye.evaluation.examples import Example, ExampleType, GroundingExample, QAExample
-from hawkeye.evaluation.grounding import Query, ask_once, check_grounding, ground, option_rng
+from hawkeye.evaluation.grounding import Query, ask_once, check_grounding, option_rng
 from hawkeye.evaluation.predictions import Crop, GroundingPrediction, Prediction, QAPrediction, Row, SpanPrediction
-from hawkeye.evaluation.settings import SpanSettings
+from hawkeye.evaluation.search import find
+from hawkeye.evaluation.settings import Decoding, SpanSettings, Strategy
 from hawkeye.evaluation.spans import ask_spans, check_span
 from hawkeye.evaluation.videoqa import ChoiceQuestion, answer, check_choice
 from hawkeye.temporal import Span, sample_window, whole_window_choice
@@ -66,6 +67,7 @@ class Task(Protocol[ExampleType]):
         """One prediction for each example, in order.
 
         Raises:
+                AnswerError: if an answer that the model generates names no option.
             VideoError: if frames cannot be read.
         """
 
@@ -77,14 +79,16 @@ class Task(Protocol[ExampleType]):
 
 
 @dataclass(frozen=True)
-class RecursiveGrounding:
-    """Queries found by recursive grounding, and the single question of training about a window around each."""
+class TurnByTurn:
+    """Queries found turn by turn, and the single question of training about a window around each."""
 
     name: str
     examples: list[GroundingExample]
     videos: Videos
+    strategy: Strategy | None
     max_turns: int
     seed: int
+    decoding: Decoding
 
     def check(self, answerer: Answerer, example: GroundingExample) -> None:
         """See `Task`."""
@@ -93,7 +97,14 @@ class RecursiveGrounding:
     def predict(self, answerer: Answerer, asked: Asked[GroundingExample]) -> list[GroundingPrediction]:
         """See `Task`."""
         queries = [Query(reader, example.query, example.key) for reader, example in asked]
-        found = ground(answerer, queries, max_turns=self.max_turns, seed=self.seed)
+        found = find(
+            answerer,
+            queries,
+            strategy=self.strategy,
+            max_turns=self.max_turns,
+            seed=self.seed,
+            decoding=self.decoding,
+        )
         crops = self._crops(answerer, queries, [example for _, example in asked])
         return [
             GroundingPrediction(self.name, example, grounding, crop)

@@ -13,7 +13,7 @@ from data_preparing.shapes.world import Colour, Combination
 SETTINGS = WorldSettings(seed=1, train_videos=3, test_videos=3)
 TRAIN_FILES = (
     *("grounding", "grounding_open", "grounding_pairs", "choice_caption", "event_caption", "event_query"),
-    *("event_list", "event_choice", "qa", "qa_open", "qa_parts", "letters", "text"),
+    *("event_list", "event_choice", "qa", "qa_open", "qa_parts", "qa_order", "letters", "text"),
 )
 QA_KINDS = ("order", "count", "end", "first")
 

@@ -53,6 +53,7 @@ def test_training_files_are_read_as_instruction_files(world: Path) -> None:
         "qa": 3 * 8,
         "qa_open": 3 * 7,
         "qa_parts": 4 * (2 * events - 3 * 3),
+        "qa_order": 3 * 12 + 2 * (2 * events - 3 * 3),
         "letters": 2 * events,
         "text": 3 * events,
     }
@@ -150,7 +151,7 @@ def test_a_text_row_holds_its_answer(world: Path) -> None:
 
 
 def test_training_questions_have_their_answer_among_four_options(world: Path) -> None:
-    rows = [row for name in ("qa", "qa_parts", "event_choice") for row in read(world, f"train/{name}.json")]
+    rows = [row for name in ("qa", "qa_parts", "qa_order", "event_choice") for row in read(world, f"train/{name}.json")]
     for item in [item for row in rows for item in row["QA"] if "\nOptions:\n" in item["q"]]:
         options = [line for line in item["q"].split("\n") if re.match(r"\([A-D]\) ", line)]
         assert len(set(options)) == 4
@@ -159,7 +160,7 @@ def test_training_questions_have_their_answer_among_four_options(world: Path) ->
 
 def test_questions_about_parts_are_answered_by_what_the_part_shows(world: Path) -> None:
     seen = set()
-    for name in ("qa_open", "qa_parts"):
+    for name in ("qa_open", "qa_parts", "qa_order"):
         for row in read(world, f"train/{name}.json"):
             (item,) = row["QA"]
             events = shown_events(world, row)
@@ -167,7 +168,12 @@ def test_questions_about_parts_are_answered_by_what_the_part_shows(world: Path) 
             said = re.sub(r"Best option:\(.\) ", "", item["a"])
             assert understand(said) == answer(text, events)
             seen.add((name, min(len(events), 4), text == item["q"]))
-    assert seen == {("qa_open", 4, True), *(("qa_parts", n, is_open) for n in (2, 3) for is_open in (True, False))}
+    both = (True, False)
+    assert seen == {
+        ("qa_open", 4, True),
+        *(("qa_parts", shown, is_open) for shown in (2, 3) for is_open in both),
+        *(("qa_order", shown, is_open) for shown in (2, 3, 4) for is_open in both),
+    }
 
 
 def test_the_only_event_of_a_window_is_one_of_four(world: Path) -> None:

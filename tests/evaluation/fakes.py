@@ -43,6 +43,7 @@ class ScriptedAnswerer(Answerer):
 
     def __init__(self, say: Say, max_query_words: int = 50) -> None:
         self.say = say
+        self.responses = None
         self.max_query_words = max_query_words
         self.prompts: list[str] = []
         self.looks: list[list[tuple[str, Span | None]]] = []

@@ -12,7 +12,16 @@ import pytest
 from hawkeye.data.video import open_video
 from hawkeye.evaluation import grounding
 from hawkeye.evaluation.answering import Answerer, Glimpse, Question, View
-from hawkeye.evaluation.grounding import Grounding, GroundingTurn, Query, ask_once, check_grounding, ground, option_rng
+from hawkeye.evaluation.grounding import (
+    AnswerError,
+    Grounding,
+    GroundingTurn,
+    Query,
+    ask_once,
+    check_grounding,
+    ground,
+    option_rng,
+)
 from hawkeye.models import HawkEye, HawkEyeProcessor
 from hawkeye.prompts import CHOICE_SENTENCES, GROUNDING_INSTRUCTION, grounding_prompt
 from hawkeye.temporal import Choice, Span, best_path
@@ -128,7 +137,7 @@ def test_the_order_of_the_options_follows_from_seed_and_key_alone(reader: Memory
 
 
 def test_every_order_of_the_options_is_drawn() -> None:
-    drawn = [tuple(grounding._option_order(option_rng(0, str(key)))) for key in range(2400)]
+    drawn = [tuple(grounding.option_order(option_rng(0, str(key)))) for key in range(2400)]
     assert len(set(drawn)) == 24
     assert min(drawn.count(order) for order in set(drawn)) > 60
 
@@ -203,7 +212,7 @@ def test_every_turn_of_the_golden_walks(
 ) -> None:
     walk = [*golden["grounding"]["examples"], *golden["grounding_dictated"]][index]
     given = iter([[Choice(label) for label in turn["options"]] for turn in walk["turns"]])
-    monkeypatch.setattr(grounding, "_option_order", lambda _: next(given))
+    monkeypatch.setattr(grounding, "option_order", lambda _: next(given))
     answerer = GoldenAnswerer(golden_model, golden_processor, walk)
     with open_video(golden_dir / walk["video"]) as reader:
         (found,) = ground(answerer, [Query(reader, walk["query"], "any")])
@@ -211,3 +220,24 @@ def test_every_turn_of_the_golden_walks(
     assert [found.span.start, found.span.end] == walk["span"]
     assert [choice.value for choice in found.choices] == walk["answers"]
     assert found.duration == walk["duration"]
+
+
+@pytest.mark.parametrize(("text", "choice"), [("A) At the end.", 0), ("D", 3), ("C) Throughout", 2)])
+def test_a_generated_answer_is_the_option_whose_letter_it_begins_with(
+    text: str, choice: int, reader: MemoryReader, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answerer = ScriptedAnswerer(saying())
+    monkeypatch.setattr(ScriptedAnswerer, "generate", lambda _, questions: [text for _ in questions], raising=False)
+    (found,) = ground(answerer, [Query(reader, "it jumps", "a")], max_turns=1, decoding="generate")
+    order = [list(Choice)[place] for place in option_rng(0, "a").permutation(4)]
+    assert found.choices == [order[choice]]
+    assert found.confidence == 1.0
+
+
+@pytest.mark.parametrize("text", ["", "E) at the end", "At the end", "the end", ") A", "a) at the end"])
+def test_a_generated_answer_without_an_option_is_an_error(
+    text: str, reader: MemoryReader, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ScriptedAnswerer, "generate", lambda _, questions: [text for _ in questions], raising=False)
+    with pytest.raises(AnswerError, match="begins with none of the letters of its 4 options"):
+        ground(ScriptedAnswerer(saying()), [Query(reader, "it jumps", "a")], decoding="generate")

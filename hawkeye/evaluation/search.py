@@ -1,0 +1,108 @@
+"""Finding queries, by either strategy."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+
+import numpy as np
+
+from hawkeye.evaluation.answering import Answerer
+from hawkeye.evaluation.belief import SpanSpace, absence
+from hawkeye.evaluation.grounding import (
+    Grounding,
+    GroundingTurn,
+    Query,
+    ask_windows,
+    check_grounding,
+    ground,
+    option_order,
+    option_rng,
+)
+from hawkeye.evaluation.responses import Responses
+from hawkeye.evaluation.settings import Decoding, Strategy
+from hawkeye.temporal import MAX_TURNS, Choice
+
+
+def find(
+    answerer: Answerer,
+    queries: Sequence[Query],
+    *,
+    strategy: Strategy | None = None,
+    max_turns: int = MAX_TURNS,
+    seed: int = 0,
+    decoding: Decoding = "probabilities",
+) -> list[Grounding]:
+    """Finds all queries together, one question each a turn.
+
+    Args:
+        strategy: "recursive" narrows a window turn by turn (`ground`), "belief" keeps a belief over all spans; by
+            default the belief if it was measured how the model answers (`hawkeye calibrate`), else recursion.
+        max_turns: at most so many questions a query.
+        seed: with each query's key, decides the order of the options.
+        decoding: how answers are read.
+
+    Raises:
+        ValueError: if a query is empty or too long for the model, or `max_turns` is not positive.
+        AnswerError: if a generated answer names no option.
+        VideoError: if frames cannot be read.
+    """
+    if (strategy or default_strategy(answerer)) == "recursive":
+        return ground(answerer, queries, max_turns=max_turns, seed=seed, decoding=decoding)
+    return _find_by_belief(answerer, queries, max_turns, seed, decoding)
+
+
+def default_strategy(answerer: Answerer) -> Strategy:
+    """The better strategy for a model."""
+    return "recursive" if answerer.responses is None else "belief"
+
+
+def _find_by_belief(
+    answerer: Answerer, queries: Sequence[Query], max_turns: int, seed: int, decoding: Decoding
+) -> list[Grounding]:
+    if max_turns < 1:
+        raise ValueError(f"max_turns must be at least 1, not {max_turns}")
+    for query in queries:
+        check_grounding(answerer, query.text)
+    if not queries:
+        return []
+    space = _space(answerer.responses)
+    rngs = [option_rng(seed, query.key) for query in queries]
+    durations = [query.reader.duration for query in queries]
+    everyone = np.arange(len(queries))
+    beliefs = np.tile(space.prior, (len(queries), 1))
+    asked = np.zeros((len(queries), len(space.windows)), dtype=bool)
+    places = np.zeros(len(queries), dtype=int)  # the first question is about the whole video
+    turns: list[list[GroundingTurn]] = [[] for _ in queries]
+    present, absent = np.zeros((2, len(queries)))
+    for turn in range(max_turns):
+        if turn:
+            places = space.most_telling(beliefs, asked)
+        asked[everyone, places] = True
+        windows = [space.window(place, duration) for place, duration in zip(places, durations)]
+        orders = [option_order(rng) for rng in rngs]
+        found = ask_windows(answerer, queries, windows, orders, decoding)
+        answers = np.array([[probabilities[choice] for choice in Choice] for probabilities in found])
+        beliefs, evidence = space.update(beliefs, places, answers)
+        present += np.log(evidence)
+        absent += np.log(answers @ space.absent)
+        for place, (window, probabilities) in enumerate(zip(windows, found)):
+            best = space.candidates(beliefs[place], durations[place], 1)[0].span
+            choice = max(probabilities, key=probabilities.__getitem__)
+            turns[place].append(GroundingTurn(window, choice, probabilities, best))
+    return [
+        Grounding(
+            query.text,
+            turns[place][-1].span,
+            durations[place],
+            tuple(turns[place]),
+            tuple(space.candidates(beliefs[place], durations[place])),
+            absence(present[place], absent[place]),
+        )
+        for place, query in enumerate(queries)
+    ]
+
+
+@lru_cache(maxsize=2)
+def _space(responses: Responses | None) -> SpanSpace:
+    return SpanSpace(responses or Responses.of_rule())
