@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
-from functools import cache
+from functools import lru_cache
 
 import numpy as np
 
@@ -129,7 +129,7 @@ def whole_window_choice(window: Span, segment: Span) -> Choice:
     return Choice.THROUGHOUT
 
 
-@cache
+@lru_cache(maxsize=2**14)
 def best_path(window: Span, segment: Span, max_turns: int = MAX_TURNS) -> tuple[tuple[Choice, ...], float]:
     """The answers that lead recursion closest to `segment`, and the IoU that they reach.
 
@@ -137,7 +137,9 @@ def best_path(window: Span, segment: Span, max_turns: int = MAX_TURNS) -> tuple[
     shortest is returned; it ends in "throughout" where it stops early.
     """
     best: tuple[tuple[Choice, ...], float] = ((Choice.THROUGHOUT,) if max_turns else (), iou(window, segment))
-    if max_turns == 0:
+    # No part of a window is better than the window if that lies in the segment, or apart from it.
+    apart = window.end <= segment.start or segment.end <= window.start
+    if max_turns == 0 or apart or segment.contains(window):
         return best
     for choice in (Choice.BEGINNING, Choice.MIDDLE, Choice.END):
         path, score = best_path(narrow(window, choice), segment, max_turns - 1)

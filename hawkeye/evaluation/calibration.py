@@ -17,7 +17,7 @@ from hawkeye.evaluation.belief import search_windows
 from hawkeye.evaluation.examples import GroundingExample
 from hawkeye.evaluation.grounding import Query, ask_windows, check_grounding, option_order, option_rng
 from hawkeye.evaluation.responses import Responses
-from hawkeye.evaluation.run import check_videos, load_answerer, read_tasks
+from hawkeye.evaluation.run import check_videos, load_answerer, path_of, read_tasks
 from hawkeye.evaluation.settings import EvaluationSettings
 from hawkeye.evaluation.tasks import TurnByTurn
 from hawkeye.pipeline import model_directory
@@ -49,12 +49,12 @@ def calibrate(settings: EvaluationSettings) -> tuple[Path, Responses]:
     for _, example in items:
         check_grounding(answerer, example.query)
     observed: list[np.ndarray] = []
-    videos = groupby(items, key=lambda item: (item[0].videos.path(item[1]), item[0].videos.fps))
+    videos = groupby(sorted(items, key=path_of), key=path_of)
     with tqdm(total=len(items), desc=settings.name, unit="query") as progress:
-        for (path, fps), group in videos:
-            examples = [example for _, example in group]
+        for path, group in videos:
+            tasks_of_video, examples = zip(*group)
             try:
-                with open_video(path, fps=fps) as reader:
+                with open_video(path, fps=tasks_of_video[0].videos.fps) as reader:
                     observed.append(observe(answerer, reader, examples, settings.seed))
             except VideoError as error:
                 print(f"warning: left out: {error}", file=sys.stderr)

@@ -154,7 +154,7 @@ def check_videos(items: Sequence[Item]) -> None:
     Raises:
         AnnotationError: naming the first that are missing.
     """
-    paths = list(dict.fromkeys(map(_path, items)))
+    paths = list(dict.fromkeys(map(path_of, items)))
     missing = [str(path) for path in paths if not path.exists()]
     if missing:
         raise AnnotationError(
@@ -179,7 +179,7 @@ def _key(item: Item) -> Key:
 def _chunks(items: Sequence[Item], size: int) -> Iterator[list[Item]]:
     """Whole videos with all that is asked about them, at least `size` examples (the last chunk has the rest)."""
     chunk: list[Item] = []
-    for _, group in groupby(sorted(items, key=_path), key=_path):
+    for _, group in groupby(sorted(items, key=path_of), key=path_of):
         chunk += group
         if len(chunk) >= size:
             yield chunk
@@ -188,7 +188,8 @@ def _chunks(items: Sequence[Item], size: int) -> Iterator[list[Item]]:
         yield chunk
 
 
-def _path(item: Item) -> Path:
+def path_of(item: Item) -> Path:
+    """Where an example's video is."""
     task, example = item
     return task.videos.path(example)
 
@@ -212,7 +213,7 @@ def _answer_chunk(answerer: Answerer, chunk: list[Item]) -> list[Row]:
     """Opens each video of the chunk once. After an error the chunk is halved, until the bad examples stand alone."""
     try:
         with ExitStack() as stack:
-            media = {(_path(item), item[0].videos.fps): None for item in chunk}
+            media = {(path_of(item), item[0].videos.fps): None for item in chunk}
             readers = {(path, fps): stack.enter_context(open_video(path, fps=fps)) for path, fps in media}
             rows: list[Row] = []
             for task in {id(task): task for task, _ in chunk}.values():
