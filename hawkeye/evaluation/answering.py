@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections import OrderedDict
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -144,13 +146,21 @@ class Answerer:
 
     def _encode(self, views: Sequence[View]) -> list[tuple[Tensor, np.ndarray]]:
         """Features `[N, C]` of each window, and its frames' times `[T]`."""
-        pixels, times = [], []
+        by_reader: dict[int, list[View]] = {}
         for view in views:
-            frames, seconds = read_window(view.reader, view.window, self.num_frames)
-            pixels.append(self.processor.pixel_values(frames))
-            times.append(seconds)
-        features = self.model.encode_frames(torch.stack(pixels).to(self.model.device, self.model.dtype))
-        return [(window.clone(), seconds) for window, seconds in zip(features, times)]
+            by_reader.setdefault(id(view.reader), []).append(view)
+        # Videos are decoded side by side; one reader serves one thread at a time.
+        with ThreadPoolExecutor(max_workers=min(len(by_reader), os.cpu_count() or 1)) as pool:
+            parts = list(pool.map(self._read, by_reader.values()))
+        shown = {view.key: window for part, read in zip(by_reader.values(), parts) for view, window in zip(part, read)}
+        pixels = torch.stack([shown[view.key][0] for view in views])
+        features = self.model.encode_frames(pixels.to(self.model.device, self.model.dtype))
+        return [(window.clone(), shown[view.key][1]) for window, view in zip(features, views)]
+
+    def _read(self, views: Sequence[View]) -> list[tuple[Tensor, np.ndarray]]:
+        """Pixels `[T, 3, H, W]` of each window of one video, and the frames' times `[T]`."""
+        read = [read_window(view.reader, view.window, self.num_frames) for view in views]
+        return [(self.processor.pixel_values(frames), seconds) for frames, seconds in read]
 
     @torch.inference_mode()
     def probabilities(self, questions: Sequence[Question]) -> list[list[float]]:
