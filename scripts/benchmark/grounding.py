@@ -3,9 +3,10 @@
     python scripts/benchmark/grounding.py ratio --output outputs/benchmark
     python scripts/benchmark/grounding.py growth --output outputs/benchmark --plot docs/grounding_cost.png
 
-The straightforward loop takes one query at a time: it opens and decodes the video at every turn, shows the window to the
-model, and generates twenty tokens. The weights are random, so that both ways are made to begin their answer with one of
-the four letters. `growth` shows how time and memory grow with the video's length, the queries per video and the batch.
+The straightforward loop takes one query at a time: it opens and decodes the video at every turn, shows the window to
+the model, and generates twenty tokens. The weights are random, so that both ways are made to begin their answer with
+one of the four letters. `growth` shows how time and memory grow with the length of the video, the queries about it and
+the batch size.
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from hawkeye.data import video
 from hawkeye.data.sampling import evaluation_indices
 from hawkeye.data.video import VideoError, VideoReader, open_video, read_window
-from hawkeye.data.video_decoders import PyAVReader
+from hawkeye.data.video_decoders import DecordReader, PyAVReader
 from hawkeye.temporal import Span
 from tests.data.video_files import (
     cut,
@@ -29,12 +29,17 @@ from tests.data.video_files import (
 )
 
 
-def test_pyav_serves_where_decord_is_missing(plain: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_pyav_reads_unless_decord_is_asked_for(plain: Path) -> None:
+    with open_video(plain) as reader:
+        assert type(reader) is PyAVReader
+    with open_video(plain, backend="decord") as reader:
+        assert type(reader) is DecordReader
+
+
+def test_a_backend_that_is_not_installed_is_named(plain: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "decord", None)
     video._has_decord.cache_clear()
     try:
-        with open_video(plain) as reader:
-            assert type(reader) is PyAVReader
         with pytest.raises(ValueError, match="decord is not installed"):
             open_video(plain, backend="decord")
     finally:
@@ -42,7 +47,7 @@ def test_pyav_serves_where_decord_is_missing(plain: Path, monkeypatch: pytest.Mo
 
 
 def test_an_unknown_backend_is_named(plain: Path) -> None:
-    with pytest.raises(ValueError, match="unknown video backend 'opencv'; there are decord, pyav"):
+    with pytest.raises(ValueError, match="unknown video backend 'opencv'; there are pyav, decord"):
         open_video(plain, backend="opencv")
 
 

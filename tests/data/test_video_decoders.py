@@ -98,7 +98,7 @@ def test_odd_sizes(codec: str, pixels: str, name: str, backend: str, tmp_path: P
 def test_decord_reads_what_it_reads_rightly(kind: str, tmp_path: Path) -> None:
     pytest.importorskip("decord")
     name, options = KINDS[kind]
-    with open_video(write_video(tmp_path / name, numbered_frames(60), **options)) as reader:
+    with open_video(write_video(tmp_path / name, numbered_frames(60), **options), backend="decord") as reader:
         reader.frames([0, 30])
         assert isinstance(reader, DecordReader)
         assert reader.may_use_decord
@@ -109,7 +109,7 @@ def test_decord_does_not_see_interlaced_video_that_starts_with_a_plain_frame(tmp
     frames = numbered_frames(60)
     frames[0] = 128
     path = write_video(tmp_path / "v.mp4", frames, x264="tff=1:keyint=12")
-    with open_video(path) as reader:
+    with open_video(path, backend="decord") as reader:
         np.testing.assert_array_equal(reader.frames([0, 29, 59]), decode_all(path)[[0, 29, 59]])
 
 
