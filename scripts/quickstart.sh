@@ -26,7 +26,6 @@ hawkeye ground "$world/videos/${found[0]}" "${found[1]}" "${found[2]}" --plot "$
 printf '%s\n' "${found[3]}" "${found[4]}"
 
 echo; echo "3. Asking about the same video"
-hawkeye ask "$world/videos/${found[0]}" "List the events of the video in order."
 mapfile -t asked < <(python - "$world/test-anno/shapes-end.json" "${found[0]}" <<'PYTHON'
 import json, sys
 row = next(row for row in json.load(open(sys.argv[1], encoding="utf-8")) if row["video"] == sys.argv[2])
@@ -34,6 +33,7 @@ print(row["question"], *row["candidates"], row["answer"], sep="\n")
 PYTHON
 )
 echo "${asked[0]}"
+hawkeye ask "$world/videos/${found[0]}" "${asked[0]}"
 hawkeye ask "$world/videos/${found[0]}" "${asked[0]}" --options "${asked[@]:1:4}"
 echo "really: ${asked[5]}"
 

@@ -16,5 +16,5 @@ def test_the_notebook_grounds_looks_and_asks() -> None:
     outputs = [output for cell in notebook.cells if cell.cell_type == "code" for output in cell.outputs]
     assert any("image/png" in output.get("data", {}) for output in outputs)
     text = "".join(output.get("text", "") for output in outputs)
-    assert text.count("confidence") == 2
+    assert text.count("expected IoU") == 2
     assert "really" in text

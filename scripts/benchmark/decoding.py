@@ -1,6 +1,6 @@
 """Measures what it takes to open a video and to read twelve frames of each of its windows, by either decoder.
 
-    python scripts/benchmark/decoding.py VIDEO [VIDEO ...]
+python scripts/benchmark/decoding.py VIDEO [VIDEO ...]
 """
 
 from __future__ import annotations

@@ -46,6 +46,8 @@ from hawkeye.training.start import new_model
 QUERIES = 4
 TOKENS = 20
 MINUTES = (1, 5, 15, 60)
+KEYFRAME_SECONDS = (2, 10)
+"""Streams have a key frame every two seconds or so; x264 puts them at most ten apart, if nothing changes."""
 QUERIES_PER_VIDEO = (1, 2, 4, 8, 16, 32)
 BATCHES = (1, 4, 16, 64)
 
@@ -205,9 +207,12 @@ class _BeginWith(LogitsProcessor):
 
 def growth(model: Path, folder: Path, device: str, plot: Path | None) -> None:
     """Time and memory by length, queries and batch, each setting in a process of its own."""
-    videos = {minutes: long_video(folder / f"{minutes}-minutes.mp4", minutes) for minutes in MINUTES}
-    short = videos[1]
-    settings = [("minutes of video", minutes, videos[minutes], 4, 16) for minutes in MINUTES]
+    settings = []
+    for gap in KEYFRAME_SECONDS:
+        for minutes in MINUTES:
+            video = long_video(folder / f"{minutes}-minutes-{gap}.mp4", minutes, gap)
+            settings.append((f"minutes, key frames every {gap} s", minutes, video, QUERIES, 16))
+    short = folder / f"1-minutes-{KEYFRAME_SECONDS[0]}.mp4"
     settings += [("queries per video", count, short, count, 16) for count in QUERIES_PER_VIDEO]
     settings += [("batch size", size, short, 16, size) for size in BATCHES]
     measured = []
@@ -240,13 +245,13 @@ def cost(model: Path, path: Path, queries: int, batch: int, device: str) -> tupl
     return min(seconds), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6
 
 
-def long_video(path: Path, minutes: int, fps: int = 25) -> Path:
-    """An H.264 file of 320 x 180 pixels with a key frame every ten seconds, in which something moves."""
+def long_video(path: Path, minutes: int, gap: int, fps: int = 25) -> Path:
+    """An H.264 file of 320 x 180 pixels with a key frame every `gap` seconds, in which something moves."""
     if path.exists():
         return path
     path.parent.mkdir(parents=True, exist_ok=True)
     with written_whole(path) as unfinished, av.open(str(unfinished), "w", format="mp4") as container:
-        stream = container.add_stream("libx264", rate=fps, options={"preset": "ultrafast", "g": str(10 * fps)})
+        stream = container.add_stream("libx264", rate=fps, options={"preset": "ultrafast", "g": str(gap * fps)})
         stream.width, stream.height, stream.pix_fmt = 320, 180, "yuv420p"
         stream.time_base = Fraction(1, fps)
         for frame in tqdm(_frames(minutes * 60 * fps), total=minutes * 60 * fps, desc=path.name, unit="frame"):
@@ -267,7 +272,7 @@ def _frames(count: int) -> Iterator[av.VideoFrame]:
 def draw(measured: Sequence[tuple[str, int, float, float]], path: Path) -> None:
     """A panel for each thing that grows: seconds per query, and memory."""
     names = list(dict.fromkeys(what for what, *_ in measured))
-    figure = Figure(figsize=(11, 3.4), layout="constrained")
+    figure = Figure(figsize=(14, 3.4), layout="constrained")
     for axes, name in zip(figure.subplots(1, len(names)), names):
         values, seconds, memory = zip(*[rest for what, *rest in measured if what == name])
         axes.plot(values, seconds, "o-", color="#e4572e")
