@@ -69,6 +69,27 @@ def read_json_list(path: Path) -> list[Any]:
     return rows
 
 
+def read_json_lines(path: Path) -> list[Any]:
+    """A file that holds JSON, one row a line; empty lines are left out.
+
+    Raises:
+        AnnotationError: if the file is missing or a line is not JSON.
+    """
+    try:
+        lines = path.read_text(encoding="utf-8").split("\n")
+    except FileNotFoundError:
+        raise AnnotationError(f"{path}: no such annotation file") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise AnnotationError(f"{path}: cannot be read ({error})") from None
+    rows = []
+    for number, line in enumerate(lines, start=1):
+        try:
+            rows += [json.loads(line)] if line.strip() else []
+        except json.JSONDecodeError as error:
+            raise AnnotationError(f"{path} line {number}: not valid JSON ({error})") from None
+    return rows
+
+
 def _record(row: Any, place: str) -> Record:
     if not isinstance(row, dict):
         raise AnnotationError(f"{place}: must be a mapping, not {row!r}")

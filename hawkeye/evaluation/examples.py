@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
-from hawkeye.data.instruction import AnnotationError, read_json_list, read_span, required
+from hawkeye.data.instruction import AnnotationError, read_json_lines, read_json_list, read_span, required
 from hawkeye.prompts import LETTERS
 from hawkeye.temporal import Span
 
 ROUNDING_SECONDS = 0.1
 """Published annotations round: a span may end so much after the video."""
+
+QVHIGHLIGHTS_NAMES = {"vid": "video", "query": "question", "relevant_windows": "answer"}
+"""What QVHighlights (Lei et al., 2021) calls the fields of a row."""
 
 
 @dataclass(frozen=True)
@@ -37,6 +41,7 @@ class GroundingExample(Example):
 
     query: str
     golds: tuple[Span, ...]
+    """Empty in a test set that keeps them."""
     held_out: bool | None = None
     """Whether training never showed the combination of words, where the annotation says so."""
 
@@ -56,14 +61,23 @@ ExampleType = TypeVar("ExampleType", bound=Example)
 
 
 def read_grounding_examples(path: Path) -> list[GroundingExample]:
-    """Reads a recursive-grounding annotation file.
+    """Reads a recursive-grounding annotation file, or QVHighlights' own, which ends in .jsonl.
 
-    A row's annotation is `answer` (or `span`): one `[start, end]` or several, in seconds.
+    A row's annotation is `answer` (or `span`): one `[start, end]` or several, in seconds. Only QVHighlights' rows may
+    lack it, all or none: a server keeps those of its test set.
 
     Raises:
         AnnotationError: naming the file, the row (from 0) and the value that is wrong.
     """
-    return _read(path, _grounding_example)
+    if path.suffix != ".jsonl":
+        return _read(path, read_json_list(path), _grounding_example)
+    rows = [_renamed(row) if isinstance(row, dict) else row for row in read_json_lines(path)]
+    answered = any(isinstance(row, dict) and "answer" in row for row in rows)
+    return _read(path, rows, partial(_grounding_example, answered=answered))
+
+
+def _renamed(row: dict[str, Any]) -> dict[str, Any]:
+    return {QVHIGHLIGHTS_NAMES.get(name, name): value for name, value in row.items()}
 
 
 def read_qa_examples(path: Path) -> list[QAExample]:
@@ -74,15 +88,14 @@ def read_qa_examples(path: Path) -> list[QAExample]:
     Raises:
         AnnotationError: naming the file, the row (from 0) and the value that is wrong.
     """
-    examples = _read(path, _qa_example)
+    examples = _read(path, read_json_list(path), _qa_example)
     for example in examples:
         if (example.answer is None) != (examples[0].answer is None):
             raise AnnotationError(f"{example.place}: 'answer' is in some rows and not in others")
     return examples
 
 
-def _read(path: Path, parse: Callable[[dict[str, Any], str, str], ExampleType]) -> list[ExampleType]:
-    rows = read_json_list(path)
+def _read(path: Path, rows: list[Any], parse: Callable[[dict[str, Any], str, str], ExampleType]) -> list[ExampleType]:
     if not rows:
         raise AnnotationError(f"{path}: the list is empty")
     examples: dict[str, ExampleType] = {}
@@ -104,12 +117,13 @@ def _text(row: dict[str, Any], key: str, place: str) -> str:
     return text
 
 
-def _grounding_example(row: dict[str, Any], place: str, example_id: str) -> GroundingExample:
+def _grounding_example(row: dict[str, Any], place: str, example_id: str, *, answered: bool = True) -> GroundingExample:
     held_out = row.get("held_out")
     if not isinstance(held_out, bool | None):
         raise AnnotationError(f"{place}: 'held_out' must be true or false, not {held_out!r}")
+    golds = _golds(row, place) if answered else ()
     return GroundingExample(
-        place, example_id, _text(row, "video", place), _text(row, "question", place), _golds(row, place), held_out
+        place, example_id, _text(row, "video", place), _text(row, "question", place), golds, held_out
     )
 
 

@@ -7,9 +7,22 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hawkeye.temporal import MAX_TURNS, Choice, Span, best_iop, best_iou, best_path, narrow, walk, whole_window_choice
+from hawkeye.temporal import (
+    MAX_TURNS,
+    Choice,
+    Span,
+    best_iop,
+    best_iou,
+    best_path,
+    iou,
+    narrow,
+    walk,
+    whole_window_choice,
+)
 
 THRESHOLDS = (0.3, 0.5, 0.7)
+MAP_THRESHOLDS = (0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95)
+"""Of QVHighlights' mean average precision (Lei et al., 2021)."""
 GROUNDED_IOP = 0.5
 """From this share on, a span grounds an answer."""
 
@@ -36,6 +49,39 @@ def grounding_figures(ious: Sequence[float], weights: Sequence[float] | None = N
     scores = np.asarray(ious, dtype=float)
     recalls = {f"r1@{threshold}": float(np.average(scores >= threshold, weights=weights)) for threshold in THRESHOLDS}
     return {"miou": float(np.average(scores, weights=weights)), **recalls}
+
+
+def average_precision(ranked: Sequence[Span], golds: Sequence[Span], threshold: float) -> float:
+    """Area under the precision-recall curve of spans, the best first, in [0, 1].
+
+    Each span takes the annotated span of the highest IoU, at least `threshold`, that no better one has taken; precision
+    is interpolated at every recall (as QVHighlights and ActivityNet do: Lei et al., 2021; Heilbron et al., 2015).
+
+    Raises:
+        ValueError: if `golds` is empty.
+    """
+    if not golds:
+        raise ValueError("average precision needs at least one annotated span")
+    free = set(range(len(golds)))
+    hits = []
+    for span in ranked:
+        near = [place for place in free if iou(span, golds[place]) >= threshold]
+        hits.append(bool(near))
+        if near:
+            free.remove(max(near, key=lambda place: iou(span, golds[place])))
+    found = np.cumsum(hits)
+    precision = found / np.arange(1, len(hits) + 1)
+    best_from_here = np.maximum.accumulate(precision[::-1])[::-1]
+    return float(best_from_here[np.array(hits, dtype=bool)].sum() / len(golds))
+
+
+def mean_average_precision(predictions: Sequence[tuple[Sequence[Span], Sequence[Span]]]) -> Figures:
+    """`map@t` of ranked spans beside the annotated ones for each of `MAP_THRESHOLDS`, and their mean, `map`."""
+    by_threshold = {
+        threshold: float(np.mean([average_precision(ranked, golds, threshold) for ranked, golds in predictions]))
+        for threshold in MAP_THRESHOLDS
+    }
+    return {"map": float(np.mean(list(by_threshold.values()))), **{f"map@{t}": by_threshold[t] for t in by_threshold}}
 
 
 def mean_figures(figures: Sequence[Figures]) -> Figures:

@@ -42,12 +42,21 @@ class GroundingPrediction:
 
     @property
     def target(self) -> Target | None:
-        """What the walk is judged by; None after an error, as the video's length is not known."""
-        return Target(Span(0.0, self.found.duration), self.example.golds) if self.found else None
+        """What the walk is judged by; None after an error, as the video's length is not known, or without a gold."""
+        if self.found is None or not self.example.golds:
+            return None
+        return Target(Span(0.0, self.found.duration), self.example.golds)
+
+    @property
+    def ranked(self) -> list[Span]:
+        """The spans named, the best first; a recursion names one."""
+        if self.found is None:
+            return []
+        return [candidate.span for candidate in self.found.candidates] or [self.found.span]
 
     def ious(self, max_turns: int) -> list[float]:
-        """The IoU after each turn; 0 after an error."""
-        if self.found is None:
+        """The IoU after each turn; 0 after an error, or without a gold."""
+        if self.found is None or not self.example.golds:
             return [0.0] * max_turns
         reached = [best_iou(turn.span, self.example.golds) for turn in self.found.turns]
         return reached + reached[-1:] * (max_turns - len(reached))
@@ -79,7 +88,9 @@ class GroundingPrediction:
                 window = turns[-1].span
         candidates = tuple(Candidate(Span(*span), score) for span, score in row.get("candidates", []))
         found = Grounding(example.query, turns[-1].span, row["duration"], tuple(turns), candidates, row.get("absence"))
-        crop = Crop(GroundingTurn(Span(*row["crop"]), Choice(row["crop_pred"]), {}), Choice(row["crop_answer"]))
+        crop = None
+        if "crop" in row:
+            crop = Crop(GroundingTurn(Span(*row["crop"]), Choice(row["crop_pred"]), {}), Choice(row["crop_answer"]))
         return cls(row["task"], example, found, crop)
 
     def as_row(self) -> Row:
@@ -140,7 +151,7 @@ class SpanPrediction:
     @property
     def iou(self) -> float:
         """The IoU with the nearest annotated span; 0 where there is no span."""
-        return best_iou(self.span, self.example.golds) if self.span else 0.0
+        return best_iou(self.span, self.example.golds) if self.span and self.example.golds else 0.0
 
     @classmethod
     def from_row(cls, example: GroundingExample, row: Row) -> SpanPrediction:

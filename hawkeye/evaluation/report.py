@@ -16,9 +16,13 @@ SHOWN_FAILURES = 10
 
 def print_results(results: dict[str, Any], console: Console) -> None:
     """Prints what `evaluate` returned: figures in percent, each beside what needs no model."""
-    if "grounding" in results:
+    if "miou" in results.get("grounding", {}):
         console.print(_grounding_table(results["grounding"]))
         console.print(_single_turn_table(results["grounding"]))
+    elif "grounding" in results:
+        console.print(f"Grounding: {results['grounding']['queries']} queries whose spans the annotations keep")
+    if "map" in results.get("grounding", {}):
+        console.print(_ranks_table(results["grounding"]))
     if "spans" in results:
         console.print(_spans_table(results["spans"]))
     if "videoqa" in results:
@@ -46,6 +50,12 @@ def _grounding_table(summary: dict[str, Any]) -> Table:
         rows.add_section()
     _add_interval(rows, summary)
     _add_combinations(rows, summary)
+    return rows
+
+
+def _ranks_table(summary: dict[str, Any]) -> Table:
+    rows = table("Ranked spans; percent", "mAP, IoU 0.5 to 0.95", "mAP@0.5", "mAP@0.75")
+    rows.add_row(*(_percent(summary[key]) for key in ("map", "map@0.5", "map@0.75")))
     return rows
 
 

@@ -21,14 +21,20 @@ from hawkeye.evaluation.grounding import AnswerError
 from hawkeye.evaluation.predictions import Row
 from hawkeye.evaluation.settings import AnnotationFile, EvaluationSettings
 from hawkeye.evaluation.store import Key, PredictionStore
-from hawkeye.evaluation.summary import summarise_grounded_qa, summarise_grounding, summarise_qa, summarise_spans
+from hawkeye.evaluation.summary import (
+    summarise_grounded_qa,
+    summarise_grounding,
+    summarise_qa,
+    summarise_ranks,
+    summarise_spans,
+)
 from hawkeye.evaluation.tasks import MultipleChoice, SpansInNumbers, Task, TurnByTurn, Videos
 from hawkeye.files import sha256, write_text
 
 Item = tuple[Task[Any], Example]
 """One example with its task."""
 
-NOT_IDENTITY = {"output_dir", "restart", "allow_missing_videos"}
+NOT_IDENTITY = {"output_dir", "restart", "allow_missing_videos", "source", "average_precision"}
 """Settings that change no prediction."""
 
 
@@ -237,6 +243,8 @@ def _summary(settings: EvaluationSettings, items: Sequence[Item], rows: Sequence
     queries = [prediction for file in settings.grounding for prediction in found[str(file.annotations)]]
     if queries and settings.spans is None:
         summary["grounding"] = summarise_grounding(queries, settings.max_turns)
+        if settings.average_precision and "miou" in summary["grounding"]:
+            summary["grounding"] |= summarise_ranks(queries)
     elif queries:
         summary["spans"] = summarise_spans(queries)
     if settings.videoqa:

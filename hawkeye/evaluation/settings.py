@@ -63,6 +63,10 @@ class EvaluationSettings(Settings):
     grounded_qa: str | None = Field(
         None, description="The task of `videoqa` whose questions are also the queries of `grounding`, by video and id."
     )
+    source: str = Field("", description="Where the annotations and the videos are to be had.")
+    average_precision: bool = Field(
+        False, description="Also mean average precision of the ranked spans, as QVHighlights has it."
+    )
     output_dir: Path = Field(description="Where results.json and predictions.jsonl go.")
     max_turns: int = Field(MAX_TURNS, gt=0, description="Questions per query.")
     limit: int | None = Field(None, gt=0, description="The first so many examples of each file; all by default.")

@@ -14,6 +14,7 @@ from hawkeye.evaluation.metrics import (
     choice_accuracy,
     grounded_qa_figures,
     grounding_figures,
+    mean_average_precision,
     mean_figures,
     qa_accuracy,
 )
@@ -24,15 +25,23 @@ QA_FIGURES = ("accuracy", "random")
 
 
 def summarise_grounding(predictions: Sequence[GroundingPrediction], max_turns: int) -> dict[str, Any]:
-    """All figures of grounding; failed queries count as wrong everywhere but in the baselines."""
+    """All figures of grounding; failed queries count as wrong everywhere but in the baselines.
+
+    Where the annotations keep the spans, as test sets do, no figure but the counts.
+    """
+    counts = {
+        "queries": len(predictions),
+        "failed": sum(prediction.error is not None for prediction in predictions),
+        "questions_per_query": _mean_turns(predictions),
+    }
+    if not any(prediction.example.golds for prediction in predictions):
+        return counts
     ious = [prediction.ious(max_turns) for prediction in predictions]
     by_turn = [grounding_figures(scores) for scores in zip(*ious)]
     whole = choice_accuracy([prediction.first_answer() for prediction in predictions])
     crops = choice_accuracy([prediction.crop_answer() for prediction in predictions])
     summary: dict[str, Any] = {
-        "queries": len(predictions),
-        "failed": sum(prediction.error is not None for prediction in predictions),
-        "questions_per_query": _mean_turns(predictions),
+        **counts,
         **by_turn[-1],
         "accuracy_whole_window": whole["accuracy"],
         "accuracy_crops": crops["accuracy"],
@@ -46,6 +55,11 @@ def summarise_grounding(predictions: Sequence[GroundingPrediction], max_turns: i
     targets = [prediction.target for prediction in predictions if prediction.target]
     summary["baselines_by_turn"] = baselines_by_turn(targets, max_turns) if targets else {}
     return summary
+
+
+def summarise_ranks(predictions: Sequence[GroundingPrediction]) -> dict[str, float]:
+    """Mean average precision of the ranked spans; failed queries count as 0."""
+    return mean_average_precision([(prediction.ranked, prediction.example.golds) for prediction in predictions])
 
 
 def _mean_turns(predictions: Sequence[GroundingPrediction]) -> float:

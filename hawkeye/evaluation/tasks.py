@@ -105,7 +105,10 @@ class TurnByTurn:
             seed=self.seed,
             decoding=self.decoding,
         )
-        crops = self._crops(answerer, queries, [example for _, example in asked])
+        golds_told = all(example.golds for _, example in asked)
+        crops: Sequence[Crop | None] = [None] * len(asked)
+        if golds_told:
+            crops = self._crops(answerer, queries, [example for _, example in asked])
         return [
             GroundingPrediction(self.name, example, grounding, crop)
             for (_, example), grounding, crop in zip(asked, found, crops)
