@@ -46,8 +46,13 @@ def parser() -> argparse.ArgumentParser:
         ("train", "train a model"),
     ):
         command = commands.add_parser(name, help=f"{what}, as a YAML configuration says")
-        command.add_argument("config", type=Path, metavar="CONFIG")
+        listing = name == "evaluate"
+        command.add_argument("config", type=Path, nargs="?" if listing else None, metavar="CONFIG")
         command.add_argument("overrides", nargs="*", metavar="key=value", help="changes to the configuration")
+        if listing:
+            command.add_argument(
+                "--list", action="store_true", help="the benchmarks of CONFIG, a folder (default: configs/eval)"
+            )
 
     convert = commands.add_parser(
         "convert", help="put published weights together, or write them in the original's form"
@@ -217,11 +222,19 @@ def _calibrate(options: argparse.Namespace) -> None:
 
 
 def _evaluate(options: argparse.Namespace) -> None:
+    from rich.console import Console
+
+    if options.list:
+        from hawkeye.evaluation.listing import BENCHMARKS, list_benchmarks
+
+        Console().print(list_benchmarks(options.config or BENCHMARKS, options.overrides))
+        return
+    if options.config is None:
+        raise ValueError("name a CONFIG, one of those that 'hawkeye evaluate --list' shows")
     from hawkeye.config import load_settings
     from hawkeye.evaluation.settings import EvaluationSettings
 
     settings = load_settings(options.config, EvaluationSettings, options.overrides)
-    from rich.console import Console
 
     from hawkeye import processes
     from hawkeye.evaluation.report import print_results

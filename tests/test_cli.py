@@ -206,3 +206,22 @@ def test_ctrl_c_ends_without_a_traceback(
     monkeypatch.setattr("hawkeye.pipeline.load_model", interrupt)
     assert main(["ground", video, "it jumps"]) == 130
     assert capsys.readouterr().err == "stopped\n"
+
+
+def test_benchmarks_are_listed_with_what_they_expect(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "800")
+    folder = Path(__file__).parent.parent / "configs" / "eval"
+    (tmp_path / "test-anno").mkdir()
+    (tmp_path / "test-anno" / "nextqa-test.json").write_text("[]")
+    assert main(["evaluate", "--list", str(folder), f"data_dir={tmp_path}"]) == 0
+    printed = capsys.readouterr().out
+    assert all(path.name in printed for path in folder.glob("*.yaml"))
+    assert "nextgqa-recursive_grounding.json, nextqa-test.json (1/2)" in printed
+    assert "20 files (0/20)" in printed
+    assert "videos/qvhighlights (missing)" in printed
+    assert main(["evaluate", "--list", str(tmp_path)]) == 2
+    assert "holds no configurations" in capsys.readouterr().err
+    assert main(["evaluate"]) == 2
+    assert "hawkeye evaluate --list" in capsys.readouterr().err

@@ -22,6 +22,7 @@ def test_training_configurations_load(path: Path) -> None:
 def test_evaluation_configurations_load(path: Path) -> None:
     settings = load_settings(path, EvaluationSettings)
     assert settings.grounding or settings.videoqa
+    assert settings.source
 
 
 def test_mvbench_has_its_twenty_tasks() -> None:

@@ -90,3 +90,8 @@ def saying(*choices: Choice) -> Say:
     """Says one sentence after another, whatever is asked."""
     remaining = iter(choices)
     return lambda *_: CHOICE_SENTENCES[next(remaining)]
+
+
+def always(choice: Choice) -> Say:
+    """Says one sentence, whatever is asked."""
+    return lambda *_: CHOICE_SENTENCES[choice]

@@ -55,6 +55,47 @@ def test_grounding_rows_of_every_published_kind(tmp_path: Path) -> None:
     ]
 
 
+def write_lines(tmp_path: Path, *rows: Any) -> Path:
+    path = tmp_path / "highlight.jsonl"
+    path.write_text("".join(row if isinstance(row, str) else json.dumps(row) + "\n" for row in rows))
+    return path
+
+
+def test_qvhighlights_rows_as_published(tmp_path: Path) -> None:
+    row = {
+        **{"qid": 2579, "query": "A girl cleans", "duration": 150, "vid": "x_60.0_210.0"},
+        **{"relevant_clip_ids": [41, 42], "saliency_scores": [[4, 1, 1], [4, 1, 1]]},
+    }
+    path = write_lines(tmp_path, {**row, "relevant_windows": [[82, 86], [90, 110]]})
+    (example,) = read_grounding_examples(path)
+    golds = (Span(82, 86), Span(90, 110))
+    assert example == GroundingExample(f"{path} row 0", "2579", "x_60.0_210.0", "A girl cleans", golds)
+    (example,) = read_grounding_examples(write_lines(tmp_path, row))
+    assert example.golds == ()
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        (
+            [
+                {"qid": 1, "vid": "v", "query": "a", "relevant_windows": [[0, 1]]},
+                {"qid": 2, "vid": "v", "query": "b"},
+            ],
+            r"highlight\.jsonl row 1: 'answer' is missing",
+        ),
+        ([{"qid": 1, "vid": "v", "query": "a", "relevant_windows": [[5, 1]]}], r"row 0"),
+        ([{"qid": 1, "vid": "v", "query": "a", "duration": 3, "relevant_windows": [[2, 9]]}], r"row 0.*beyond"),
+        (["[1]\n"], r"row 0: must be a mapping"),
+        (["{broken\n"], r"highlight\.jsonl line 1"),
+        ([], r"empty"),
+    ],
+)
+def test_wrong_qvhighlights_rows(rows: list[Any], message: str, tmp_path: Path) -> None:
+    with pytest.raises(AnnotationError, match=message):
+        read_grounding_examples(write_lines(tmp_path, *rows))
+
+
 def test_question_rows_of_every_published_kind(tmp_path: Path) -> None:
     path = write(tmp_path, [QUESTION, {**QUESTION, "qid": "q1", "start": 1, "end": 2, "answer": "A dog."}])
     assert read_qa_examples(path) == [

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import json
 from itertools import product
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from hawkeye.evaluation.metrics import (
+    MAP_THRESHOLDS,
     GroundedAnswer,
     Target,
+    average_precision,
     baselines_by_turn,
     bootstrap_interval,
     choice_accuracy,
     grounded_qa_figures,
     grounding_figures,
     ious_by_turn,
+    mean_average_precision,
     oracle_choices,
     qa_accuracy,
     random_figures,
@@ -24,6 +30,7 @@ from hawkeye.evaluation.metrics import (
 from hawkeye.temporal import Choice, Span, best_iou, walk
 
 BEGINNING, MIDDLE, END, THROUGHOUT = Choice
+GOLDEN = json.loads((Path(__file__).parents[1] / "golden" / "data_a.json").read_text())
 TARGETS = [
     Target(Span(0, 16), (Span(4, 8),)),
     Target(Span(0, 60), (Span(20.5, 31.0), Span(40, 45))),
@@ -40,6 +47,38 @@ def test_figures_are_mean_iou_and_recalls() -> None:
 def test_a_walk_that_stopped_keeps_its_iou() -> None:
     assert ious_by_turn(TARGETS[0], [BEGINNING, END, THROUGHOUT]) == [0.5, 1.0, 1.0, 1.0]
     assert ious_by_turn(TARGETS[0], [END, BEGINNING], 2) == [0.0, 0.0]
+
+
+@pytest.mark.parametrize("case", GOLDEN["iou_by_turn"])
+def test_golden_ious_by_turn(case: dict[str, Any]) -> None:
+    target = Target(Span(0.0, case["duration"]), (Span(*case["gt_span"]),))
+    found = ious_by_turn(target, list(map(Choice, case["pred_answer_list"])))
+    assert found == pytest.approx(case["iou_by_turn"], rel=1e-12)
+
+
+def test_average_precision_on_paper() -> None:
+    golds = [Span(0, 10), Span(20, 30)]
+    # Right, wrong, right: precision 1 up to recall 1/2, then 2/3 up to recall 1.
+    assert average_precision([Span(0, 9), Span(50, 60), Span(21, 30)], golds, 0.5) == pytest.approx((1 + 2 / 3) / 2)
+    # Wrong, right, right: precision 1/2 and 2/3; at recall 1/2 the best that comes later counts.
+    assert average_precision([Span(50, 60), Span(0, 10), Span(20, 30)], golds, 0.5) == pytest.approx(2 / 3)
+    # The second span of one segment is no hit, and a segment that no span reaches has no precision.
+    assert average_precision([Span(0, 10), Span(0, 9)], golds, 0.5) == 0.5
+    # Between two segments in reach, the nearer one is taken, which leaves the other for the next span.
+    near = [Span(0, 10), Span(2, 12)]
+    assert average_precision([Span(2, 11), Span(0, 8)], near, 0.5) == 1.0
+    assert average_precision([], golds, 0.5) == 0.0
+    with pytest.raises(ValueError, match="at least one annotated span"):
+        average_precision([Span(0, 1)], [], 0.5)
+
+
+def test_mean_average_precision_is_over_queries_and_then_over_thresholds() -> None:
+    assert MAP_THRESHOLDS == (0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95)
+    # IoU 0.8 (seven of ten thresholds) with the one segment, and 1 with one of two.
+    found = mean_average_precision([([Span(0, 8)], [Span(0, 10)]), ([Span(0, 5)], [Span(0, 5), Span(5, 9)])])
+    assert found["map@0.5"] == found["map@0.8"] == 0.75
+    assert found["map@0.85"] == 0.25
+    assert found["map"] == pytest.approx((7 * 0.75 + 3 * 0.25) / 10)
 
 
 @pytest.mark.parametrize("target", TARGETS)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -19,8 +20,8 @@ from hawkeye.evaluation.run import evaluate
 from hawkeye.evaluation.settings import EvaluationSettings
 from hawkeye.prompts import CHOICE_SENTENCES
 from hawkeye.temporal import Choice, Span, best_path
-from tests.data.video_files import write_video
-from tests.evaluation.fakes import ScriptedAnswerer
+from tests.data.video_files import cut, numbered_frames, write_audio, write_video
+from tests.evaluation.fakes import ScriptedAnswerer, always
 from tests.small_model import make_small_answerer
 
 QUERIES: list[dict[str, Any]] = [
@@ -198,6 +199,54 @@ def test_a_test_set_without_answers_gets_predictions_and_no_score(folder: Path) 
     write_rows(folder, "what", [QUESTIONS[1], {key: QUESTIONS[2][key] for key in ("video", "question", "candidates")}])
     with pytest.raises(AnnotationError, match=r"what\.json row 1: 'answer' is in some rows and not in others"):
         evaluate(settings(folder, "restart=true"), ScriptedAnswerer(oracle))
+
+
+def test_queries_without_answers_get_predictions_and_no_score(folder: Path) -> None:
+    rows = [{"qid": 1, "vid": "a", "query": "the red circle jumps"}, {"qid": 2, "vid": "b", "query": "it spins"}]
+    (folder / "test.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    file = "grounding=[{annotations: test.jsonl, videos: videos, file: '{name}.mp4'}]"
+    results = evaluate(
+        settings(folder, file, "videoqa={}", "average_precision=true"), ScriptedAnswerer(always(Choice.THROUGHOUT))
+    )
+    assert results["grounding"] == {"queries": 2, "failed": 0, "questions_per_query": 1.0}
+    assert [(row["id"], row["gt_span"]) for row in predictions(folder)] == [("1", []), ("2", [])]
+    out = StringIO()
+    print_results(results, Console(file=out, width=100))
+    assert "2 queries" in out.getvalue()
+
+
+def test_ranked_spans_have_a_mean_average_precision(folder: Path) -> None:
+    results = evaluate(settings(folder, "average_precision=true"), ScriptedAnswerer(oracle))
+    # Perfect, but of one query's two segments one span finds one.
+    assert results["grounding"]["map"] == results["grounding"]["map@0.95"] == (3 + 0.5) / 4
+    out = StringIO()
+    print_results(results, Console(file=out, width=100))
+    assert "mAP@0.75" in out.getvalue()
+
+
+def test_videos_of_every_broken_and_odd_kind_are_evaluated_to_the_end(folder: Path) -> None:
+    videos, frames = folder / "videos", numbered_frames(32)
+    shutil.rmtree(videos)
+    videos.mkdir()
+    whole = ["rotated.mp4", "variable.mp4", "one-frame.mp4", "misnamed.avi"]
+    write_video(videos / "rotated.mp4", frames, fps=4, rotation=90)
+    steps = np.tile([100, 400], 16)
+    write_video(videos / "variable.mp4", frames, pts=np.cumsum(steps).tolist())
+    write_video(videos / "one-frame.mp4", frames[:1])
+    write_video(videos / "plain.mp4", frames, fps=4).rename(videos / "misnamed.avi")
+    broken = ["truncated.mp4", "empty.mp4", "audio-only.mp4", "text.mp4"]
+    cut(write_video(videos / "truncated.mp4", frames, fps=4), 0.5)
+    (videos / "empty.mp4").touch()
+    write_audio(videos / "audio-only.mp4")
+    (videos / "text.mp4").write_text("not a video")
+    write_rows(folder, "grounding", [{"video": name, "question": "it", "answer": [0, 0.1]} for name in whole + broken])
+    results = evaluate(settings(folder, "videoqa={}"), ScriptedAnswerer(always(Choice.THROUGHOUT)))
+    assert results["grounding"]["failed"] == len(broken)
+    assert sorted(failure["video"] for failure in results["failures"]) == sorted(broken)
+    assert all(failure["video"] in failure["error"] for failure in results["failures"])
+    out = StringIO()
+    print_results(results, Console(file=out, width=100))
+    assert all(name in out.getvalue() for name in broken)
 
 
 def test_questions_that_are_also_grounded_are_matched_by_video_and_id(folder: Path) -> None:
