@@ -53,6 +53,17 @@ def parser() -> argparse.ArgumentParser:
             command.add_argument(
                 "--list", action="store_true", help="the benchmarks of CONFIG, a folder (default: configs/eval)"
             )
+            command.add_argument(
+                "--format",
+                choices=("hawkeye", "original"),
+                default="hawkeye",
+                help="original: find queries recursively and also write the predictions as the original does",
+            )
+
+    report = commands.add_parser("report", help="show finished evaluations, side by side, and write a page about them")
+    report.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="an output_dir, or a JSONL of either format")
+    report.add_argument("--output", type=Path, metavar="FILE", help="the page (default: report.html of the first run)")
+    report.add_argument("--videos", type=Path, metavar="DIR", help="where videos are, if the runs do not say it")
 
     convert = commands.add_parser(
         "convert", help="put published weights together, or write them in the original's form"
@@ -103,10 +114,10 @@ def _positive(text: str) -> int:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command; returns its exit status: 0, or 2 after an error of the user's, told in one line."""
-    options = parser().parse_args(arguments)
+    options = _parse(arguments)
     commands = {
         **{"ground": _ground, "ask": _ask, "evaluate": _evaluate, "calibrate": _calibrate},
-        **{"train": _train, "convert": _convert, "submit": _submit},
+        **{"train": _train, "report": _report, "convert": _convert, "submit": _submit},
     }
     try:
         commands[options.command](options)
@@ -117,6 +128,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(str(error) or "stopped", file=sys.stderr)
         return 130
     return 0
+
+
+def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    """Parses a command line; `key=value` may also come after an option, which argparse alone does not let them."""
+    grammar = parser()
+    options, rest = grammar.parse_known_args(arguments)
+    if any(text.startswith("-") or "=" not in text for text in rest) or (rest and "overrides" not in options):
+        grammar.error(f"unrecognized arguments: {' '.join(rest)}")
+    if rest:
+        options.overrides += rest
+    return options
 
 
 def _check_input(options: argparse.Namespace, texts: Sequence[str]) -> None:
@@ -234,7 +256,8 @@ def _evaluate(options: argparse.Namespace) -> None:
     from hawkeye.config import load_settings
     from hawkeye.evaluation.settings import EvaluationSettings
 
-    settings = load_settings(options.config, EvaluationSettings, options.overrides)
+    overrides = options.overrides + (["strategy=recursive"] if options.format == "original" else [])
+    settings = load_settings(options.config, EvaluationSettings, overrides)
 
     from hawkeye import processes
     from hawkeye.evaluation.report import print_results
@@ -245,6 +268,30 @@ def _evaluate(options: argparse.Namespace) -> None:
         return
     print_results(results, Console())
     print(f"results: {settings.output_dir / 'results.json'}")
+    if options.format == "original":
+        from hawkeye.evaluation.original import write_original
+
+        for path, (written, failed) in write_original(settings.output_dir).items():
+            print(f"in the original's format: {path}: {written} lines, {failed} failed examples left out")
+
+
+def _report(options: argparse.Namespace) -> None:
+    from rich.console import Console
+
+    from hawkeye.report.page import write_report
+    from hawkeye.report.runs import read_runs
+    from hawkeye.report.table import print_runs
+
+    output = options.output or page_beside(options.runs[0])
+    runs = read_runs(options.runs, options.videos)
+    print_runs(runs, Console())
+    write_report(runs, output)
+    print(f"page: {output}")
+
+
+def page_beside(run: Path) -> Path:
+    """Where the page about a run goes: into its directory, or beside its file."""
+    return run / "report.html" if run.is_dir() else run.with_suffix(".html")
 
 
 def _train(options: argparse.Namespace) -> None:

@@ -155,15 +155,20 @@ def parse_option(answer: str, options: Sequence[str]) -> int | None:
 
     Case and surrounding space do not matter. None where it names no option; callers count those.
     """
-    text = " ".join(answer.strip().lower().split())
-    match = re.match(r"\(?\s*([a-z])\s*\)", text)
-    if match:
-        index = LETTERS.lower().index(match.group(1))
+    index = parse_letter(answer)
+    if index is not None:
         return index if index < len(options) else None
+    text = " ".join(answer.strip().lower().split())
     for index, option in enumerate(options):
         if option and text.startswith(option.strip().lower().rstrip(".")):
             return index
     return None
+
+
+def parse_letter(answer: str) -> int | None:
+    """Which letter an answer begins with, as "(X)" or "X)", 0 for A; None where it begins otherwise."""
+    match = re.match(r"\s*\(?\s*([a-z])\s*\)", answer.lower())
+    return LETTERS.lower().index(match.group(1)) if match else None
 
 
 def parse_two_numbers(answer: str) -> tuple[float, float] | None:

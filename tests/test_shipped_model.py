@@ -54,7 +54,7 @@ def test_the_shipped_model_finds_moments_in_videos_that_it_never_saw(tmp_path: P
 def test_generated_and_probable_answers_are_the_same(tmp_path: Path) -> None:
     world = tmp_path / "world"
     build_world(world, WorldSettings(seed=11, train_videos=1, test_videos=2), workers=2)
-    common = [f"data_dir={world}", "videoqa={}"]
+    common = [f"data_dir={world}", "videoqa={}", "strategy=recursive"]
     rows = {}
     for decoding in ("probabilities", "generate"):
         output = tmp_path / decoding

@@ -69,11 +69,11 @@ def read_json_list(path: Path) -> list[Any]:
     return rows
 
 
-def read_json_lines(path: Path) -> list[Any]:
-    """A file that holds JSON, one row a line; empty lines are left out.
+def read_json_lines(path: Path) -> list[tuple[str, dict[str, Any]]]:
+    """The objects of a file with one a line, each with its place (file and line, from 1); empty lines are left out.
 
     Raises:
-        AnnotationError: if the file is missing or a line is not JSON.
+        AnnotationError: if the file is missing, or naming the line that holds no JSON object.
     """
     try:
         lines = path.read_text(encoding="utf-8").split("\n")
@@ -83,10 +83,15 @@ def read_json_lines(path: Path) -> list[Any]:
         raise AnnotationError(f"{path}: cannot be read ({error})") from None
     rows = []
     for number, line in enumerate(lines, start=1):
+        place = f"{path} line {number}"
         try:
-            rows += [json.loads(line)] if line.strip() else []
+            row = json.loads(line) if line.strip() else None
         except json.JSONDecodeError as error:
-            raise AnnotationError(f"{path} line {number}: not valid JSON ({error})") from None
+            raise AnnotationError(f"{place}: not valid JSON ({error})") from None
+        if row is not None:
+            if not isinstance(row, dict):
+                raise AnnotationError(f"{place}: must be a mapping, not {row!r}")
+            rows.append((place, row))
     return rows
 
 

@@ -71,8 +71,8 @@ def read_grounding_examples(path: Path) -> list[GroundingExample]:
     """
     if path.suffix != ".jsonl":
         return _read(path, read_json_list(path), _grounding_example)
-    rows = [_renamed(row) if isinstance(row, dict) else row for row in read_json_lines(path)]
-    answered = any(isinstance(row, dict) and "answer" in row for row in rows)
+    rows = [_renamed(row) for _, row in read_json_lines(path)]
+    answered = any("answer" in row for row in rows)
     return _read(path, rows, partial(_grounding_example, answered=answered))
 
 

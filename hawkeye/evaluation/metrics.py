@@ -219,6 +219,17 @@ def bootstrap_interval(
 ) -> tuple[float, float]:
     """The 95 % interval of a mean by the percentile bootstrap (Efron, 1979), the same at every call.
 
+    Args, Raises: as `bootstrap_means` has them.
+    """
+    low, high = np.percentile(bootstrap_means(scores, groups, num_resamples=num_resamples, seed=seed), (2.5, 97.5))
+    return float(low), float(high)
+
+
+def bootstrap_means(
+    scores: Sequence[float], groups: Sequence[str], *, num_resamples: int = 2000, seed: int = 0
+) -> np.ndarray:
+    """Means of scores drawn again with replacement, `[num_resamples]`.
+
     What is drawn is groups, whole videos with all that was asked about them: scores of one video are not independent.
 
     Args:
@@ -237,5 +248,4 @@ def bootstrap_interval(
     for index in range(num_resamples):
         drawn = rng.integers(len(sums), size=len(sums))
         means[index] = sums[drawn].sum() / counts[drawn].sum()
-    low, high = np.percentile(means, (2.5, 97.5))
-    return float(low), float(high)
+    return means

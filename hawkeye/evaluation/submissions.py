@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from hawkeye.config import nearest
-from hawkeye.data.instruction import AnnotationError, read_json_list, required
+from hawkeye.data.instruction import AnnotationError, read_json_lines, read_json_list, required
 from hawkeye.files import write_text, written_whole
-from hawkeye.prompts import LETTERS
+from hawkeye.prompts import parse_letter
 
 STAR_CATEGORIES = ("Interaction", "Sequence", "Prediction", "Feasibility")
 META = {
@@ -97,7 +97,7 @@ def read_answers(predictions: Path, ids: Sequence[str], questions: Path) -> dict
     given: dict[str, Any] = {}
     for place, row in read_json_lines(predictions):
         given[str(_field(row, "id", place))] = row.get("pred")
-    found = {question: _letter(given[question]) for question in ids if given.get(question) is not None}
+    found = {question: _index(given[question]) for question in ids if given.get(question) is not None}
     problems = {
         "have no answer": [question for question in ids if given.get(question) is None],
         "have an answer that names no candidate": [question for question, index in found.items() if index is None],
@@ -113,35 +113,8 @@ def read_answers(predictions: Path, ids: Sequence[str], questions: Path) -> dict
     return {question: index for question, index in found.items() if index is not None}
 
 
-def _letter(prediction: Any) -> int | None:
-    """0 for "(A) ...", as predictions begin; None for anything else."""
-    if isinstance(prediction, str) and prediction[:1] == "(" and prediction[2:3] == ")" and prediction[1] in LETTERS:
-        return LETTERS.index(prediction[1])
-    return None
-
-
-def read_json_lines(path: Path) -> list[tuple[str, dict[str, Any]]]:
-    """The objects of a file with one a line, each with its place for messages.
-
-    Raises:
-        AnnotationError: naming the file and the line (from 1).
-    """
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise AnnotationError(f"{path}: cannot be read ({error})") from None
-    rows = []
-    for number, line in enumerate(lines, start=1):
-        if not line.strip():
-            continue
-        try:
-            row = json.loads(line)
-        except json.JSONDecodeError as error:
-            raise AnnotationError(f"{path} line {number}: not valid JSON ({error})") from None
-        if not isinstance(row, dict):
-            raise AnnotationError(f"{path} line {number}: must be a mapping, not {row!r}")
-        rows.append((f"{path} line {number}", row))
-    return rows
+def _index(prediction: Any) -> int | None:
+    return parse_letter(prediction) if isinstance(prediction, str) else None
 
 
 def _field(row: Any, key: str, place: str) -> Any:

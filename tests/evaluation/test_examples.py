@@ -86,7 +86,7 @@ def test_qvhighlights_rows_as_published(tmp_path: Path) -> None:
         ),
         ([{"qid": 1, "vid": "v", "query": "a", "relevant_windows": [[5, 1]]}], r"row 0"),
         ([{"qid": 1, "vid": "v", "query": "a", "duration": 3, "relevant_windows": [[2, 9]]}], r"row 0.*beyond"),
-        (["[1]\n"], r"row 0: must be a mapping"),
+        (["[1]\n"], r"line 1: must be a mapping"),
         (["{broken\n"], r"highlight\.jsonl line 1"),
         ([], r"empty"),
     ],

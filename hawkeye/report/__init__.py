@@ -1,0 +1,1 @@
+"""`hawkeye report`: runs of an evaluation, read again, analysed side by side, and shown on a page."""
