@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 
 @contextmanager
@@ -41,6 +43,15 @@ def write_text(path: Path, text: str) -> None:
     """Writes a text file, in UTF-8, that appears whole."""
     with written_whole(path) as unfinished:
         unfinished.write_text(text, encoding="utf-8")
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Writes a JSON file, lists one row a line; it appears under its name when it is whole."""
+    if isinstance(content, list):
+        text = "[\n" + ",\n".join(json.dumps(row) for row in content) + "\n]\n"
+    else:
+        text = json.dumps(content, indent=1) + "\n"
+    write_text(path, text)
 
 
 def sha256(path: Path) -> str:

@@ -15,11 +15,11 @@ from data_preparing.shapes.encode import is_whole, write_video
 from data_preparing.shapes.files import (
     describe_world,
     write_calibration_file,
-    write_json,
     write_test_files,
     write_training_files,
 )
 from data_preparing.shapes.world import Plan, Split, draw_plan
+from hawkeye.files import write_json
 
 WORLD_VERSION = 5
 """Raise it whenever the same settings give other videos or texts."""

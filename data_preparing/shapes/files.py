@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -21,7 +19,7 @@ from data_preparing.shapes.world import (
     is_held_out,
     video_rng,
 )
-from hawkeye.files import write_text
+from hawkeye.files import write_json
 
 TEST_QUERIES = 4
 """Grounding queries per test video."""
@@ -87,15 +85,6 @@ def describe_world(settings: Mapping[str, int], plans: Sequence[Plan]) -> Row:
         for plan in plans
     ]
     return {"settings": dict(settings), "held_out": [_words(what) for what in HELD_OUT], "videos": videos}
-
-
-def write_json(path: Path, content: Any) -> None:
-    """Writes a JSON file, lists one row a line; it appears under its name when it is whole."""
-    if isinstance(content, list):
-        text = "[\n" + ",\n".join(json.dumps(row) for row in content) + "\n]\n"
-    else:
-        text = json.dumps(content, indent=1) + "\n"
-    write_text(path, text)
 
 
 def _words(what: Combination) -> Row:
