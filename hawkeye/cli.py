@@ -65,6 +65,13 @@ def parser() -> argparse.ArgumentParser:
     report.add_argument("--output", type=Path, metavar="FILE", help="the page (default: report.html of the first run)")
     report.add_argument("--videos", type=Path, metavar="DIR", help="where videos are, if the runs do not say it")
 
+    data = commands.add_parser("data", help="look at a folder of data")
+    check = data.add_subparsers(dest="what", required=True).add_parser(
+        "check", help="what is there, what is missing and where it is to be had, and what cannot be read"
+    )
+    check.add_argument("folder", type=Path, nargs="?", default=Path("data"), help="the folder (default: data)")
+    check.add_argument("--configs", type=Path, default=Path("configs"), help="the configurations (default: configs)")
+
     convert = commands.add_parser(
         "convert", help="put published weights together, or write them in the original's form"
     )
@@ -117,7 +124,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parse(arguments)
     commands = {
         **{"ground": _ground, "ask": _ask, "evaluate": _evaluate, "calibrate": _calibrate},
-        **{"train": _train, "report": _report, "convert": _convert, "submit": _submit},
+        **{"train": _train, "report": _report, "convert": _convert, "submit": _submit, "data": _check_data},
     }
     try:
         commands[options.command](options)
@@ -312,6 +319,25 @@ def _train(options: argparse.Namespace) -> None:
     model = train(settings)
     if processes.is_main():
         print(f"model: {model}")
+
+
+def _check_data(options: argparse.Namespace) -> None:
+    from rich.console import Console
+
+    from hawkeye.data_folder import check_data, findings_table, sources_of_missing
+
+    findings = check_data(options.folder, options.configs)
+    console = Console()
+    console.print(findings_table(findings, options.folder))
+    for line in sources_of_missing(findings):
+        console.print(f"missing: {line}", markup=False, soft_wrap=True)
+    problems = [problem for finding in findings for problem in finding.problems]
+    for problem in problems:
+        console.print(f"bad: {problem}", style="red", markup=False, soft_wrap=True)
+    there = sum(finding.is_there for finding in findings)
+    print(f"{there} of {len(findings)} annotation files are there")
+    if problems:
+        raise ValueError(f"{options.folder}: {len(problems)} files are there and cannot be used")
 
 
 def _convert(options: argparse.Namespace) -> None:

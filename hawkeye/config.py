@@ -49,6 +49,7 @@ class SourceSettings(Settings):
         "of it), {thousands} (the thousand that its number is in, '03000-04000').",
     )
     fps: float | None = Field(None, gt=0, description="Frames per second of folders of frames.")
+    where: str = Field("", description="Where the annotations and the videos are to be had.")
     max_examples: int | None = Field(None, gt=0, description="A random sample of so many rows; all by default.")
     windows: Literal["crop", "path"] = Field(
         "crop", description="How a window around a segment is drawn: the paper's crops, or those recursion meets."
@@ -117,6 +118,7 @@ class TrainSettings(Settings):
     """One training run."""
 
     name: str = Field(description="Name of the run.")
+    source: str = Field("", description="Where the data is to be had, for sources that do not say it.")
     model: Path = Field(description="A model directory to start from, or a YAML of sizes for random weights.")
     output_dir: Path = Field(description="Where checkpoints, logs and the final model go.")
     seed: int = Field(0, ge=0, description="Decides weights, order and every random choice.")

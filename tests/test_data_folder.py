@@ -1,0 +1,62 @@
+"""`hawkeye data check`: what is there, what is missing, what is broken."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from hawkeye.cli import main
+from tests.data.video_files import write_video
+
+
+def check(folder: Path, capsys: pytest.CaptureFixture[str]) -> tuple[int, str, str]:
+    status = main(["data", "check", str(folder)])
+    captured = capsys.readouterr()
+    return status, captured.out, captured.err
+
+
+@pytest.fixture(autouse=True)
+def _wide(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "300")
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "test-anno").mkdir()
+    (tmp_path / "videos" / "charades").mkdir(parents=True)
+    rows = [{"video": f"{name}.mp4", "question": "she runs", "answer": [0, 1]} for name in ("a", "b")]
+    (tmp_path / "test-anno" / "charades_sta-recursive_grounding.json").write_text(json.dumps(rows))
+    write_video(tmp_path / "videos" / "charades" / "a.mp4", np.zeros((8, 16, 16, 3), np.uint8), fps=4)
+    return tmp_path
+
+
+def test_what_is_missing_and_where_it_is_to_be_had(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    status, out, _ = check(folder, capsys)
+    (row,) = [line for line in out.splitlines() if "charades_sta-recursive" in line]
+    assert status == 0
+    assert [cell.strip() for cell in row.split("│")[3:5]] == ["2", "1 of 2"]
+    assert f"missing: 1 videos for {folder}/videos/charades: Annotations: charades_sta_test.txt" in out
+    assert "stage3.yaml internvid_grounding, stage3.yaml internvid_caption: made by python -m data_preparing" in out
+    assert "1 of 67 annotation files are there" in out
+
+
+def test_what_is_there_and_wrong_is_named(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (folder / "videos" / "charades" / "b.mp4").write_bytes(b"no video")
+    (folder / "test-anno" / "star-test.json").write_text('[{"video": "x"}]')
+    status, out, error = check(folder, capsys)
+    assert status == 2
+    assert "bad: " in out
+    assert "b.mp4: " in out
+    assert "star-test.json row 0: 'candidates' is missing" in out
+    assert error == f"error: {folder}: 2 files are there and cannot be used\n"
+
+
+def test_no_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert check(tmp_path / "none", capsys)[0] == 2
+
+
+def test_every_source_says_where_it_is_from(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert "not told" not in check(tmp_path, capsys)[1]
