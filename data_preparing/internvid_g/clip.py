@@ -1,0 +1,81 @@
+"""CLIP, as the stages use it: embeddings of frames and of texts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from data_preparing.internvid_g.settings import ChainSettings
+from hawkeye.config import ConfigError
+
+
+def device_of(settings: ChainSettings) -> torch.device:
+    """Where models run: as the settings say, else the accelerator, else the CPU."""
+    if settings.device is not None:
+        return torch.device(settings.device)
+    accelerator = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
+    return accelerator or torch.device("cpu")
+
+
+def dtype_of(settings: ChainSettings, device: torch.device) -> torch.dtype:
+    """The type of a model's weights."""
+    if settings.dtype != "auto":
+        return getattr(torch, settings.dtype)
+    return torch.float32 if device.type == "cpu" else torch.float16
+
+
+class Clip:
+    """A CLIP model with its processor.
+
+    Args:
+        name: of the model, or its directory.
+
+    Raises:
+        ConfigError: if it cannot be loaded.
+    """
+
+    def __init__(self, name: str, settings: ChainSettings) -> None:
+        from transformers import CLIPModel, CLIPProcessor
+
+        self.device = device_of(settings)
+        self.batch_size = settings.batch_size
+        try:
+            self._processor: Any = CLIPProcessor.from_pretrained(name)
+            model = CLIPModel.from_pretrained(name, dtype=dtype_of(settings, self.device))
+        except (OSError, ValueError) as error:
+            raise ConfigError(f"model {name!r} cannot be loaded: {' '.join(str(error).split())}") from None
+        self._model: Any = model.eval().to(self.device)
+
+    @torch.inference_mode()
+    def images(self, frames: Sequence[np.ndarray]) -> Tensor:
+        """Embeddings of frames, uint8 `[H, W, 3]`: float32 `[N, C]` on the CPU, not normalised."""
+        parts = []
+        for start in range(0, len(frames), self.batch_size):
+            batch = self._processor(images=list(frames[start : start + self.batch_size]), return_tensors="pt")
+            pixels = batch["pixel_values"].to(self.device, self._model.dtype)
+            hidden = self._model.vision_model(pixel_values=pixels).pooler_output
+            parts.append(self._model.visual_projection(hidden).float().cpu())
+        return torch.cat(parts)
+
+    @torch.inference_mode()
+    def texts(self, texts: Sequence[str]) -> Tensor:
+        """Embeddings of texts, cut to what CLIP reads: float32 `[N, C]` on the CPU, not normalised."""
+        parts = []
+        for start in range(0, len(texts), self.batch_size):
+            batch = self._processor(
+                text=list(texts[start : start + self.batch_size]), padding=True, truncation=True, return_tensors="pt"
+            ).to(self.device)
+            hidden = self._model.text_model(
+                input_ids=batch["input_ids"], attention_mask=batch["attention_mask"]
+            ).pooler_output
+            parts.append(self._model.text_projection(hidden).float().cpu())
+        return torch.cat(parts)
+
+
+def cosine(first: Tensor, second: Tensor) -> Tensor:
+    """Cosines of rows `[N, C]` with rows `[M, C]`: `[N, M]`."""
+    return torch.nn.functional.normalize(first, dim=1) @ torch.nn.functional.normalize(second, dim=1).T

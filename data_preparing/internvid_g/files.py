@@ -1,0 +1,87 @@
+"""The chain's files, read again: rows grouped by their video."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from data_preparing.internvid_g.runner import Item, Row
+from data_preparing.internvid_g.settings import ChainSettings
+from hawkeye.data.instruction import AnnotationError, read_json_lines, read_span, required
+from hawkeye.temporal import Span
+
+VIDEO_SUFFIXES = {".mp4", ".m4v", ".mkv", ".webm", ".avi", ".mov", ".flv", ".wmv", ".mpg", ".mpeg", ".ts", ".3gp"}
+"""Of files that count as videos."""
+
+
+def video_items(settings: ChainSettings) -> list[Item]:
+    """The videos of the folder, in order of their names, from `start_index` to `end_index`.
+
+    Raises:
+        AnnotationError: if there is no folder, or no video in it.
+    """
+    folder = settings.path(settings.videos)
+    if not folder.is_dir():
+        raise AnnotationError(f"{folder}: no such folder of videos; put videos there, or name 'download.ids'")
+    names = sorted(path.name for path in folder.iterdir() if path.suffix.lower() in VIDEO_SUFFIXES)
+    if not names:
+        raise AnnotationError(f"{folder}: holds no videos ({', '.join(sorted(VIDEO_SUFFIXES))})")
+    return [Item(name) for name in names[settings.start_index : settings.end_index]]
+
+
+def rows_by_video(path: Path, stage: str) -> dict[str, list[Row]]:
+    """The rows of each video, videos and rows in the file's order; every row says `video_fname`.
+
+    Args:
+        stage: that writes the file.
+
+    Raises:
+        AnnotationError: naming the file, and the line, that is missing or wrong.
+    """
+    if not path.exists():
+        raise AnnotationError(f"{path}: no such file; the stage {stage} writes it")
+    found: dict[str, list[Row]] = {}
+    for place, row in read_json_lines(path):
+        found.setdefault(required(row, "video_fname", str, place), []).append(row)
+    return found
+
+
+def one_row(rows: list[Row], path: Path, video: str) -> Row:
+    """The only row of a video.
+
+    Raises:
+        AnnotationError: if there are several.
+    """
+    if len(rows) != 1:
+        raise AnnotationError(f"{path}: {len(rows)} rows are about {video}, there must be one")
+    return rows[0]
+
+
+def read_scenes(row: Row, place: str) -> list[Span]:
+    """The scenes of a row, in seconds.
+
+    Raises:
+        AnnotationError: if they are missing or no spans.
+    """
+    pairs = required(row, "scenes", list, place)
+    if not all(isinstance(pair, list) and len(pair) == 2 for pair in pairs):
+        raise AnnotationError(f"{place}: 'scenes' must hold [start, end] pairs, not {pairs!r}")
+    return [read_span({"start": start, "end": end}, "start", "end", place) for start, end in pairs]
+
+
+def read_matrix(row: Row, place: str) -> np.ndarray:
+    """The similarities of a row's scenes, `[n, n]`.
+
+    Raises:
+        AnnotationError: if they are missing or no square of numbers.
+    """
+    rows: list[Any] = required(row, "similarity_matrix", list, place)
+    try:
+        matrix = np.array(rows, dtype=float).reshape(len(rows), len(rows))
+    except (TypeError, ValueError):
+        matrix = np.full((1, 1), np.nan)
+    if not np.isfinite(matrix).all():
+        raise AnnotationError(f"{place}: 'similarity_matrix' must be a square of numbers")
+    return matrix

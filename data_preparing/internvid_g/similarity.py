@@ -1,0 +1,62 @@
+"""Stage similarity: how alike the scenes of a video are, by CLIP."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from data_preparing.internvid_g.clip import Clip, cosine
+from data_preparing.internvid_g.files import one_row, read_scenes, rows_by_video
+from data_preparing.internvid_g.runner import Item, Outcome, Row, Stage, Worker
+from data_preparing.internvid_g.scene_frames import inner_frames, read_frames
+from hawkeye.data.video import open_video
+
+TOO_MANY = "scene beyond the first of its video that are compared"
+
+
+class Similarity(Stage):
+    """Cosines of the scenes' mean embeddings, rounded to three decimals."""
+
+    name = "similarity"
+    has_model = True
+
+    @property
+    def outputs(self) -> list[Path]:
+        """See `Stage`."""
+        return [self.settings.similarity]
+
+    @property
+    def depends_on(self) -> Any:
+        """See `Stage`."""
+        return [self.settings.clip.model_dump(), self.settings.dtype]
+
+    def items(self) -> list[Item]:
+        """See `Stage`."""
+        path = self.settings.path(self.settings.scenes)
+        rows = rows_by_video(path, "scenes")
+        return [Item(video, one_row(of_video, path, video)) for video, of_video in rows.items()]
+
+    def worker(self) -> Worker:
+        """See `Stage`."""
+        settings, folder = self.settings.clip, self.settings.path(self.settings.videos)
+        clip = Clip(settings.model, self.settings)
+
+        def compare(item: Item) -> Outcome:
+            scenes = read_scenes(item.content, item.key)
+            compared = scenes[: settings.max_scenes]
+            row: Row = {"video_fname": item.key, "similarity_matrix": []}
+            if compared:
+                with open_video(folder / item.key) as reader:
+                    indices = [inner_frames(scene, reader.fps, settings.frames_per_scene) for scene in compared]
+                    frames = read_frames(reader, [index for of_scene in indices for index in of_scene])
+                embeddings = clip.images([frames[index] for of_scene in indices for index in of_scene])
+                means = embeddings.view(len(compared), settings.frames_per_scene, -1).mean(dim=1)
+                row["similarity_matrix"] = [
+                    [round(value, 3) for value in line] for line in cosine(means, means).to(torch.float64).tolist()
+                ]
+            lost = {TOO_MANY: len(scenes) - len(compared)} if len(scenes) > len(compared) else {}
+            return Outcome(item.key, [[row]], lost)
+
+        return compare
