@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from hawkeye.data.sampling import evaluation_indices
 from hawkeye.data.video_reader import VideoError, VideoReader, one_line
 from hawkeye.temporal import Span
 
-__all__ = ["BACKENDS", "VideoError", "VideoReader", "open_video", "read_window"]
+__all__ = ["BACKENDS", "VideoError", "VideoReader", "open_video", "read_window", "read_windows"]
 
 BACKENDS = ("pyav", "decord")
 
@@ -93,16 +94,41 @@ def read_window(
         ValueError: if `num_frames` is not positive.
         VideoError: if the window begins where the video has ended, or a frame cannot be decoded.
     """
+    ((frames, seconds),) = read_windows(reader, [window], num_frames, rng)
+    return frames, seconds
+
+
+def read_windows(
+    reader: VideoReader, windows: Sequence[Span | None], num_frames: int, rng: np.random.Generator | None = None
+) -> list[tuple[np.ndarray, np.ndarray]]:
+    """What `read_window` reads of each of several windows of one video, decoded together in one pass.
+
+    Args, Raises: as `read_window` has them.
+    """
+    shown = [_indices(reader, window, num_frames, rng) for window in windows]
+    wanted = sorted({index for indices in shown for index in indices})
+    frames = reader.frames(wanted)
+    return [
+        (
+            frames[np.searchsorted(wanted, indices)],
+            np.maximum(reader.seconds[indices] - (window.start if window else 0.0), 0.0),
+        )
+        for indices, window in zip(shown, windows)
+    ]
+
+
+def _indices(reader: VideoReader, window: Span | None, num_frames: int, rng: np.random.Generator | None) -> list[int]:
+    """Which frames `read_window` shows."""
     shown = Span(0.0, reader.duration) if window is None else window
     if shown.start >= reader.duration:
         raise VideoError(
             f"{reader.path}: the window begins at second {shown.start:g}, the video ends at {reader.duration:g}"
         )
-    indices = evaluation_indices(num_frames, reader.fps, reader.num_frames - 1, window)
-    if rng is not None or not reader.has_constant_rate:
-        offsets = np.full(num_frames, 0.5) if rng is None else rng.random(num_frames)
-        indices = _indices_by_time(reader, shown, offsets)
-    return reader.frames(indices), np.maximum(reader.seconds[indices] - shown.start, 0.0)
+    if rng is None and reader.has_constant_rate:
+        return evaluation_indices(num_frames, reader.fps, reader.num_frames - 1, window)
+    evaluation_indices(num_frames, reader.fps, reader.num_frames - 1, window)  # refuses what it cannot show
+    offsets = np.full(num_frames, 0.5) if rng is None else rng.random(num_frames)
+    return _indices_by_time(reader, shown, offsets)
 
 
 def _indices_by_time(reader: VideoReader, window: Span, offsets: np.ndarray) -> list[int]:

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase, StoppingCriteria
 
-from hawkeye.data.video import VideoReader, read_window
+from hawkeye.data.video import VideoReader, read_windows
 from hawkeye.evaluation.responses import Responses
 from hawkeye.models.hawkeye import HawkEye
 from hawkeye.models.processing import HawkEyeProcessor
@@ -159,7 +159,7 @@ class Answerer:
 
     def _read(self, views: Sequence[View]) -> list[tuple[Tensor, np.ndarray]]:
         """Pixels `[T, 3, H, W]` of each window of one video, and the frames' times `[T]`."""
-        read = [read_window(view.reader, view.window, self.num_frames) for view in views]
+        read = read_windows(views[0].reader, [view.window for view in views], self.num_frames)
         return [(self.processor.pixel_values(frames), seconds) for frames, seconds in read]
 
     @torch.inference_mode()

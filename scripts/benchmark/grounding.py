@@ -62,11 +62,12 @@ def main() -> None:
         command.add_argument("--model", type=Path, help="a model directory (default: a middle size, random weights)")
         command.add_argument("--device", default="cpu")
     commands.choices["ratio"].add_argument("--videos", type=int, default=8)
+    commands.choices["ratio"].add_argument("--rounds", type=int, default=3)
     commands.choices["growth"].add_argument("--plot", type=Path, help="draw a picture")
     options = parser.parse_args()
     model = options.model or middle_model(options.output)
     if options.command == "ratio":
-        ratio(model, options.output, options.videos, options.device)
+        ratio(model, options.output, options.videos, options.device, options.rounds)
     else:
         growth(model, options.output, options.device, options.plot)
 
@@ -96,37 +97,43 @@ def middle_model(folder: Path) -> Path:
 
 def world_queries(folder: Path, videos: int) -> list[GroundingExample]:
     """The first queries of a small world, `QUERIES` a video."""
-    world = folder / "grounding-world"
+    world = _world(folder, videos)
     build_world(world, WorldSettings(seed=5, train_videos=1, test_videos=max(videos, 8)), workers=2)
     examples = read_grounding_examples(world / "test-anno" / "shapes-recursive_grounding.json")
     names = list(dict.fromkeys(example.video for example in examples))[:videos]
     return [each for name in names for each in [e for e in examples if e.video == name][:QUERIES]]
 
 
+def _world(folder: Path, videos: int) -> Path:
+    return folder / f"grounding-world-{max(videos, 8)}"
+
+
 # The ratio
 
 
-def ratio(model: Path, folder: Path, videos: int, device: str) -> None:
-    """Both ways over the same queries, and how often they agree."""
+def ratio(model: Path, folder: Path, videos: int, device: str, rounds: int) -> None:
+    """Both ways over the same queries, and how often they agree; the median of several rounds that take turns."""
     examples = world_queries(folder, videos)
-    paths = [folder / "grounding-world" / "videos" / example.video for example in examples]
-    ways = {"straightforward": straightforward, "ours": ours}
+    paths = [_world(folder, videos) / "videos" / example.video for example in examples]
     half = torch.bfloat16 if device == "cpu" else torch.float16
-    rows = table(f"Recursive grounding, {len(examples)} queries", "way", "queries/s", "times as fast", "% same answers")
-    reference: list[list[Choice]] = []
-    baseline = 0.0
-    for name, dtype in (("straightforward", torch.float32), ("ours", torch.float32), ("ours", half)):
+    ways = [("straightforward", torch.float32, straightforward), ("ours", torch.float32, ours), ("ours", half, ours)]
+    seconds: list[list[float]] = [[] for _ in ways]
+    answers: list[list[list[Choice]]] = [[] for _ in ways]
+    for number in tqdm(range(rounds * len(ways)), desc="rounds", unit="way"):
+        place = number % len(ways)
+        _, dtype, way = ways[place]
         answerer = load_model(str(model), dtype=str(dtype).removeprefix("torch."), device=device).answerer
-        ways[name](answerer, paths[:QUERIES], examples[:QUERIES])  # what is done once
+        way(answerer, paths[:QUERIES], examples[:QUERIES])  # what is done once
         answerer.forget()
         started = time.perf_counter()
-        answers = ways[name](answerer, paths, examples)
-        seconds = time.perf_counter() - started
-        reference, baseline = reference or answers, baseline or seconds
-        same = np.mean([given == other for one, two in zip(answers, reference) for given, other in zip(one, two)])
+        answers[place] = way(answerer, paths, examples)
+        seconds[place].append(time.perf_counter() - started)
+    rows = table(f"Recursive grounding, {len(examples)} queries", "way", "queries/s", "times as fast", "% same answers")
+    baseline = np.median(seconds[0])
+    for (name, dtype, _), taken, told in zip(ways, map(np.median, seconds), answers):
+        same = np.mean([given == other for one, two in zip(told, answers[0]) for given, other in zip(one, two)])
         label = f"{name}, {str(dtype).removeprefix('torch.')}"
-        rate, times = len(examples) / seconds, baseline / seconds
-        rows.add_row(label, f"{rate:.2f}", f"{times:.1f}", f"{100 * same:.1f}")
+        rows.add_row(label, f"{len(examples) / taken:.2f}", f"{baseline / taken:.1f}", f"{100 * same:.1f}")
     Console().print(rows)
 
 
