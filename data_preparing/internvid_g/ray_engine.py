@@ -44,7 +44,7 @@ def run_ray(stage: Stage, items: Sequence[Item]) -> Iterator[Outcome]:
     blocks = min(len(items), 4 * workers)
     rows = ray.data.from_items(list(items), override_num_blocks=blocks)
     done = rows.map(
-        _RayWorker,
+        _RayWorker,  # type: ignore[arg-type]  # Ray's types know functions alone, Ray makes the object
         fn_constructor_args=(stage,),
         concurrency=workers,
         max_restarts=-1,

@@ -43,11 +43,11 @@ def questions(answerer: Answerer, reader: VideoReader) -> list[Question]:
 def test_equal_windows_are_decoded_once(tmp_path: Path, reader: MemoryReader) -> None:
     answerer = make_small_answerer(tmp_path)
     first = answerer.look(views(reader, None, Span(0, 8), None, Span(0, 8)))
-    assert len(reader.decoded) == 2
+    assert len(reader.decoded) == 1
     assert first[0] is first[2]
     assert first[1] is first[3]
     again = answerer.look(views(reader, Span(0, 8), Span(8, 16)))
-    assert len(reader.decoded) == 3
+    assert len(reader.decoded) == 2
     torch.testing.assert_close(again[0].visual, first[1].visual)
 
 
@@ -73,9 +73,9 @@ def test_the_oldest_windows_are_forgotten(tmp_path: Path, reader: MemoryReader) 
     windows = [Span(0, 4), Span(4, 8), Span(8, 12)]
     answerer.look(views(reader, *windows))
     answerer.look(views(reader, *windows[1:]))
-    assert len(reader.decoded) == 3
+    assert len(reader.decoded) == 2  # a pass for the first two, and one for the third
     answerer.look(views(reader, windows[0]))
-    assert len(reader.decoded) == 4
+    assert len(reader.decoded) == 3
 
 
 def test_a_file_that_was_written_anew_is_read_anew(tmp_path: Path, reader: MemoryReader) -> None:
