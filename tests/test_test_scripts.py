@@ -7,16 +7,23 @@ import os
 import re
 import subprocess
 import sys
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
+from rich.console import Console
 
 from hawkeye.config import load_settings
+from hawkeye.evaluation.report import print_results
+from hawkeye.evaluation.run import evaluate
 from hawkeye.evaluation.settings import AnnotationFile, EvaluationSettings
+from hawkeye.prompts import CHOICE_SENTENCES
+from hawkeye.temporal import Choice, Span
 from tests.data.video_files import write_video
+from tests.evaluation.fakes import ScriptedAnswerer
 from tests.small_model import make_small_model
 
 ROOT = Path(__file__).parents[1]
@@ -59,7 +66,10 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def write_rows(folder: Path, file: AnnotationFile, row: dict[str, Any], suffix: str = ".mp4") -> None:
-    rows = [{"video": f"{name}{'' if file.fps else suffix}", "qid": name, **row} for name in ("one", "two")]
+    rows = [
+        {"video": f"{name}{'' if file.fps else suffix}", "qid": name, **row, "question": f"{row['question']} {name}"}
+        for name in ("one", "two")
+    ]
     path = folder / file.annotations
     path.parent.mkdir(parents=True, exist_ok=True)
     assert file.videos is not None
@@ -132,3 +142,36 @@ def test_one_benchmark_with_changes(data: Path, tmp_path: Path) -> None:
     said = run("videoqa.sh", data, "limit=1", OUTPUT=tmp_path, BENCHMARKS="star")
     assert figures(tmp_path, "star")["videoqa"]["tasks"]["star"]["questions"] == 1
     assert said.count("results: ") == 1
+
+
+def half_right(query: str, window: Span) -> str:
+    """Finds one of two segments in the first video, and says "throughout" of the second; right once in two questions."""
+    if query.startswith("What"):
+        return "blue." if query.endswith("one") else "red."
+    if query.endswith("two"):
+        return CHOICE_SENTENCES[Choice.THROUGHOUT]
+    answers = {Span(0, 8): Choice.BEGINNING, Span(0, 4): Choice.MIDDLE}
+    return CHOICE_SENTENCES[answers.get(window, Choice.THROUGHOUT)]
+
+
+@pytest.mark.parametrize("benchmark", [*GROUNDING, *VIDEOQA])
+def test_known_answers_give_the_known_score_in_every_benchmark(benchmark: str, data: Path, tmp_path: Path) -> None:
+    """[1, 3] is found of [[1, 3], [5.5, 6]] in one video, and [0, 8], with an IoU of 2/8, in the other."""
+    overrides = [f"data_dir={data}", f"output_dir={tmp_path}", "strategy=recursive"]
+    settings = load_settings(ROOT / "configs" / "eval" / f"{benchmark}.yaml", EvaluationSettings, overrides)
+    results = evaluate(settings, ScriptedAnswerer(half_right))
+    console = Console(file=StringIO(), width=200)
+    print_results(results, console)
+    printed = [[cell.strip() for cell in line.split("│")[1:-1]] for line in console.file.getvalue().splitlines()]  # type: ignore[attr-defined]
+    if settings.grounding:
+        assert ["after turn 1", "37.5", "50.0", "50.0", "0.0"] in printed
+        assert ["after turn 2", "62.5", "50.0", "50.0", "50.0"] in printed
+    if settings.videoqa:
+        tasks = results["videoqa"]["tasks"]
+        assert {name: task["accuracy"] for name, task in tasks.items()} == dict.fromkeys(settings.videoqa, 0.5)
+        assert ["average", "", "", "50.0", "", "33.3"] in printed
+    if benchmark == "nextgqa":
+        figures = {name: results["grounded_qa"][name] for name in ("acc@qa", "acc@gqa", "miop", "miou", "iop@0.5")}
+        assert figures == {"acc@qa": 0.5, "acc@gqa": 0.5, "miop": 0.625, "miou": 0.625, "iop@0.5": 0.5}
+    if benchmark == "qvhighlights":
+        assert ["25.0", "25.0", "25.0"] in printed  # one of two segments in one video, none in the other
