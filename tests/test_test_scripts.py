@@ -145,7 +145,7 @@ def test_one_benchmark_with_changes(data: Path, tmp_path: Path) -> None:
 
 
 def half_right(query: str, window: Span) -> str:
-    """Finds one of two segments in the first video, and says "throughout" of the second; right once in two questions."""
+    """Finds one of two segments in the first video, says "throughout" of the second; right once in two questions."""
     if query.startswith("What"):
         return "blue." if query.endswith("one") else "red."
     if query.endswith("two"):

@@ -7,6 +7,7 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -40,7 +41,7 @@ class View:
     instruction: str
     question: str
 
-    @property
+    @cached_property
     def key(self) -> WindowKey:
         """What the frames depend on."""
         reader = self.reader

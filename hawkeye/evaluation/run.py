@@ -22,6 +22,7 @@ from hawkeye.evaluation.predictions import Row
 from hawkeye.evaluation.settings import AnnotationFile, EvaluationSettings
 from hawkeye.evaluation.store import Key, PredictionStore
 from hawkeye.evaluation.summary import (
+    definitions_of,
     summarise_grounded_qa,
     summarise_grounding,
     summarise_qa,
@@ -36,6 +37,10 @@ Item = tuple[Task[Any], Example]
 
 NOT_IDENTITY = {"output_dir", "restart", "allow_missing_videos", "source", "average_precision"}
 """Settings that change no prediction."""
+
+
+NOT_WEIGHTS = {".md", ".log", ".png"}
+"""Endings of files in a model's directory that change no prediction."""
 
 
 def evaluate(settings: EvaluationSettings, answerer: Answerer | None = None) -> dict[str, Any]:
@@ -76,7 +81,8 @@ def evaluate(settings: EvaluationSettings, answerer: Answerer | None = None) -> 
     processes.wait()
     if processes.is_main():
         rows = store.finish([_key(item) for item in items])
-        results = {"name": settings.name, **identity, **_summary(settings, items, rows)}
+        summary = _summary(settings, items, rows)
+        results = {"name": settings.name, **identity, **summary, "definitions": definitions_of(summary)}
         write_text(store.results, json.dumps(results, indent=2) + "\n")
     processes.wait()
     told: dict[str, Any] = json.loads(store.results.read_text(encoding="utf-8"))
@@ -136,7 +142,8 @@ def _identity(settings: EvaluationSettings, answerer: Answerer | None) -> dict[s
         from hawkeye.pipeline import model_directory
 
         directory = model_directory(settings.model)
-        checksums["model"] = {path.name: sha256(path) for path in sorted(directory.iterdir()) if path.is_file()}
+        files_of_model = [path for path in sorted(directory.iterdir()) if path.is_file()]
+        checksums["model"] = {path.name: sha256(path) for path in files_of_model if path.suffix not in NOT_WEIGHTS}
     told = settings.model_dump(mode="json", exclude=NOT_IDENTITY)
     return {"settings": told, "checksums": checksums}
 

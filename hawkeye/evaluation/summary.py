@@ -23,6 +23,57 @@ from hawkeye.temporal import Span, best_iou
 
 QA_FIGURES = ("accuracy", "random")
 
+DEFINITIONS = {
+    "queries": "queries in the annotation files, those that failed among them",
+    "questions": "multiple-choice questions in the annotation files, those that failed among them",
+    "failed": "examples whose video could not be read or whose answer names no option; they count as wrong",
+    "unparsable": "answers in numbers that name no span; they count as wrong",
+    "questions_per_query": "mean number of questions asked about a query, failed ones left out",
+    "miou": "mean over queries of the highest intersection over union of the span with an annotated one, in seconds",
+    "r1@0.3": "share of queries whose IoU is at least 0.3",
+    "r1@0.5": "share of queries whose IoU is at least 0.5",
+    "r1@0.7": "share of queries whose IoU is at least 0.7",
+    "by_turn": "the figures after each turn; a walk that stopped early keeps its span",
+    "accuracy": "share of right answers; of the average, the mean of the tasks' accuracies",
+    "random": "the expectation if every option is as probable as the others",
+    "always the middle": "the figures of always answering 'middle'",
+    "whole-window rule": "the figures of the answer that training asks for about an uncropped window, turn by turn",
+    "oracle": "the figures of the answers that end nearest to an annotated span in so many turns",
+    "whole video": "the figures of naming the whole video",
+    "middle half": "the figures of naming the second and the third quarter of the video",
+    "accuracy_whole_window": "share of right answers to the first question, about the whole video",
+    "accuracy_crops": "share of right answers about one window around the segment, drawn as in training",
+    "intervals": "95 % intervals by a percentile bootstrap of whole videos, 2000 resamples",
+    "interval": "95 % interval by a percentile bootstrap of whole videos, 2000 resamples",
+    "seen": "the figures of combinations that training shows",
+    "held_out": "the figures of combinations that training never shows",
+    "map": "mean of map@0.5 to map@0.95 in steps of 0.05",
+    "map@0.5": "mean over queries of the average precision of the ranked spans at IoU 0.5, interpolated",
+    "map@0.75": "the same at IoU 0.75",
+    "acc@qa": "share of questions answered rightly",
+    "acc@gqa": "share of questions answered rightly with a span of which at least half lies in an annotated one",
+    "miop": "mean over queries of the largest share of the span that lies in an annotated one",
+    "iop@0.3": "share of queries whose intersection over prediction is at least 0.3",
+    "iop@0.5": "share of queries whose intersection over prediction is at least 0.5",
+    "iou@0.3": "share of queries whose IoU is at least 0.3",
+    "iou@0.5": "share of queries whose IoU is at least 0.5",
+}
+"""What the names in results.json mean; shares are in [0, 1]."""
+
+
+def definitions_of(summary: dict[str, Any]) -> dict[str, str]:
+    """The definitions of the names that a summary holds, at any depth."""
+    names: set[str] = set()
+    inner: list[Any] = [summary]
+    while inner:
+        value = inner.pop()
+        if isinstance(value, dict):
+            names |= value.keys()
+            inner += value.values()
+        elif isinstance(value, list):
+            inner += value
+    return {name: text for name, text in DEFINITIONS.items() if name in names}
+
 
 def summarise_grounding(predictions: Sequence[GroundingPrediction], max_turns: int) -> dict[str, Any]:
     """All figures of grounding; failed queries count as wrong everywhere but in the baselines.

@@ -171,3 +171,12 @@ def test_intervals_are_those_of_the_means_of_drawn_videos() -> None:
     assert bootstrap_interval([1.0, 1.0], ["a", "b"]) == (1.0, 1.0)
     with pytest.raises(ValueError, match="no scores"):
         bootstrap_interval([], [])
+
+
+def test_the_bootstrap_agrees_with_scipy() -> None:
+    from scipy.stats import bootstrap
+
+    scores = np.random.default_rng(3).beta(2, 3, 200)
+    ours = bootstrap_interval(scores.tolist(), [str(place) for place in range(200)], num_resamples=20000)
+    theirs = bootstrap((scores,), np.mean, n_resamples=20000, method="percentile", rng=4).confidence_interval
+    assert ours == pytest.approx((theirs.low, theirs.high), abs=0.002)

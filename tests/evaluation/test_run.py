@@ -74,6 +74,14 @@ def predictions(folder: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in (folder / "out" / "predictions.jsonl").read_text().splitlines()]
 
 
+def test_every_figure_has_a_definition(folder: Path) -> None:
+    results = evaluate(settings(folder), ScriptedAnswerer(oracle))
+    figures = {*results["grounding"], *results["videoqa"]["tasks"]["what"], *results["grounding"]["baselines_by_turn"]}
+    assert figures - {"single_turn", "baselines_by_turn"} <= results["definitions"].keys()
+    assert results["definitions"]["r1@0.5"] == "share of queries whose IoU is at least 0.5"
+    assert "acc@gqa" not in results["definitions"]
+
+
 def test_figures_of_perfect_answers(folder: Path) -> None:
     results = evaluate(settings(folder), ScriptedAnswerer(oracle))
     perfect = {"miou": 1.0, "r1@0.3": 1.0, "r1@0.5": 1.0, "r1@0.7": 1.0}
