@@ -19,6 +19,7 @@ class Download(Stage):
     """Fetches what is in none of the folders yet."""
 
     name = "download"
+    needs = ("yt_dlp",)
 
     @property
     def outputs(self) -> list[Path]:

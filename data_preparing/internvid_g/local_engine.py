@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import os
+import signal
+from collections import deque
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from multiprocessing import get_context
+from multiprocessing import active_children, get_context
 
 from data_preparing.internvid_g.runner import Item, Outcome, Stage, Worker, attempt
+
+IN_FLIGHT = 2
+"""Items handed over for each process: enough that none waits, few enough to do again when one dies."""
 
 _worker: Worker | None = None
 """Of a process of the pool."""
@@ -20,36 +25,47 @@ def run_local(stage: Stage, items: Sequence[Item]) -> Iterator[Outcome]:
     A process that an item brings down, as broken videos can, costs the items that were under way one more attempt each,
     alone; the one that brings its process down again has failed.
     """
-    count = min(stage.settings.workers or os.cpu_count() or 1, len(items))
     if stage.has_model or stage.is_quick:
         worker = stage.worker()
         yield from (attempt(worker, item) for item in items)
         return
-    left = {item.key: item for item in items}
-    try:
-        for outcome in _in_processes(stage, items, count):
-            del left[outcome.key]
-            yield outcome
-    except BrokenProcessPool:
-        for item in left.values():
-            yield _alone(stage, item)
-
-
-def _in_processes(stage: Stage, items: Sequence[Item], count: int) -> Iterator[Outcome]:
-    # A fork would copy the threads' locks of the libraries that decode videos.
-    context = get_context("spawn")
-    with ProcessPoolExecutor(count, context, initializer=_start, initargs=(stage,)) as pool:
-        futures: list[Future[Outcome]] = [pool.submit(_do, item) for item in items]
+    waiting = deque(items)
+    while waiting:
+        under_way: dict[Future[Outcome], Item] = {}
         try:
-            for future in as_completed(futures):
-                yield future.result()
-        finally:
-            pool.shutdown(cancel_futures=True)
+            yield from _in_processes(stage, waiting, under_way)
+        except BrokenProcessPool:
+            for item in list(under_way.values()):
+                yield _alone(stage, item)
+
+
+def _in_processes(stage: Stage, waiting: deque[Item], under_way: dict[Future[Outcome], Item]) -> Iterator[Outcome]:
+    """Takes items from `waiting`; those whose outcome is not there yet are in `under_way`."""
+    count = min(stage.settings.workers or os.cpu_count() or 1, len(waiting))
+    others = set(active_children())
+    # A fork would copy the threads' locks of the libraries that decode videos.
+    with ProcessPoolExecutor(count, get_context("spawn"), initializer=_start, initargs=(stage,)) as pool:
+        try:
+            while waiting or under_way:
+                while waiting and len(under_way) < IN_FLIGHT * count:
+                    future = pool.submit(_do, waiting[0])
+                    under_way[future] = waiting.popleft()
+                done, _ = wait(under_way, return_when=FIRST_COMPLETED)
+                for future in done:
+                    outcome = future.result()
+                    del under_way[future]
+                    yield outcome
+        except BrokenProcessPool:
+            raise
+        except BaseException:  # Ctrl-C, or nobody wants more: what is under way is not waited for
+            for process in set(active_children()) - others:
+                process.kill()
+            raise
 
 
 def _alone(stage: Stage, item: Item) -> Outcome:
     try:
-        (outcome,) = _in_processes(stage, [item], 1)
+        (outcome,) = _in_processes(stage, deque([item]), {})
     except BrokenProcessPool:
         return Outcome(item.key, error=f"{item.key}: the process that worked on it died")
     return outcome
@@ -57,6 +73,7 @@ def _alone(stage: Stage, item: Item) -> Outcome:
 
 def _start(stage: Stage) -> None:
     global _worker
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches every process; the first one ends the others
     _worker = stage.worker()
 
 

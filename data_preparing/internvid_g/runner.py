@@ -9,12 +9,14 @@ from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, ClassVar
 
 from tqdm import tqdm
 
 from data_preparing.internvid_g.settings import ChainSettings
+from hawkeye.config import ConfigError
 from hawkeye.data.instruction import AnnotationError
 from hawkeye.files import remove, written_whole
 
@@ -52,6 +54,8 @@ class Stage(ABC):
     has_model: ClassVar[bool] = False
     is_quick: ClassVar[bool] = False
     """Whether its work costs less than handing it to another process."""
+    needs: ClassVar[tuple[str, ...]] = ()
+    """Modules of the extra `internvid`."""
 
     def __init__(self, settings: ChainSettings) -> None:
         self.settings = settings
@@ -181,7 +185,11 @@ def run_stage(stage: Stage, engine: Engine) -> StageReport:
 
     Raises:
         AnnotationError: if an input is missing or cannot be read.
+        ConfigError: if a library that the stage needs is not installed.
     """
+    for module in stage.needs:
+        if find_spec(module) is None:
+            raise ConfigError(f"stage {stage.name} needs {module}: pip install 'hawkeye-video[internvid]'")
     items = stage.items()
     if not items:
         raise AnnotationError(f"stage {stage.name}: there is nothing to do; has the stage before it found anything?")

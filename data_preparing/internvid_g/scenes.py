@@ -17,6 +17,7 @@ class Scenes(Stage):
     """Cuts each video of the folder. One without a cut has no scenes; a scene's bounds are in seconds."""
 
     name = "scenes"
+    needs = ("scenedetect",)
 
     @property
     def outputs(self) -> list[Path]:

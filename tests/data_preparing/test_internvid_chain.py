@@ -307,6 +307,14 @@ def test_bad_inputs_are_told_in_one_line(tmp_path: Path, shared: Path, capsys: p
     assert "'scenes' must hold [start, end] pairs" in rows(tmp_path / "bad", "scenes_similarity.failures")[0]["error"]
 
 
+def test_a_library_that_is_not_installed_is_named(
+    tmp_path: Path, shared: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Scenes, "needs", ("no_such_library",))
+    assert main(["scenes", "--config", str(write_config(tmp_path / "x", shared))]) == 2
+    assert "stage scenes needs no_such_library: pip install 'hawkeye-video[internvid]'" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("name", "content", "ids"),
     [
@@ -366,8 +374,8 @@ def test_a_page_to_judge_the_data_by(chain: Path) -> None:
     assert orange > 1000  # the segments stand out on the page
 
 
-def start(config: Path, *overrides: str) -> subprocess.Popen[bytes]:
-    command = [sys.executable, "-m", "data_preparing.internvid_g", "all", "--config", str(config), *overrides]
+def start(config: Path, *overrides: str, what: str = "all") -> subprocess.Popen[bytes]:
+    command = [sys.executable, "-m", "data_preparing.internvid_g", what, "--config", str(config), *overrides]
     nowhere = subprocess.DEVNULL
     return subprocess.Popen(command, cwd=ROOT, stdout=nowhere, stderr=nowhere, start_new_session=True)
 
@@ -397,6 +405,40 @@ def test_kills_at_random_moments_leave_the_same_files(chain: Path, shared: Path,
     for path in (folder / "log").iterdir():
         keys = [json.loads(line)["key"] for line in path.read_text().splitlines()]
         assert len(keys) == len(set(keys))
+
+
+def is_gone(group: int) -> bool:
+    """Whether none of a group of processes is left within ten seconds."""
+    for _ in range(200):
+        try:
+            os.killpg(group, 0)
+        except ProcessLookupError:
+            return True
+        time.sleep(0.05)
+    return False
+
+
+@pytest.mark.slow
+def test_control_c_ends_all_processes_and_loses_nothing(chain: Path, shared: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "interrupted"
+    config = write_config(folder, shared)
+    (folder / "videos").mkdir()
+    for number in range(20):
+        for path in (chain / "videos").iterdir():
+            (folder / "videos" / f"{number}-{path.name}").symlink_to(path)
+    process, log = start(config, what="scenes"), folder / "log" / "scenes.jsonl"
+    while not log.exists():
+        time.sleep(0.01)
+    for _ in range(2):  # who is impatient presses twice
+        os.killpg(process.pid, signal.SIGINT)
+        time.sleep(0.05)
+    assert process.wait(timeout=30) in (130, -signal.SIGINT)
+    assert is_gone(process.pid)
+    before = log.read_bytes()
+    assert before.count(b"\n") < 240
+    assert start(config, what="scenes").wait(timeout=120) == 0
+    assert log.read_bytes().startswith(before[: before.rindex(b"\n") + 1])
+    assert len(rows(folder, "scenes")) == 240
 
 
 @pytest.mark.slow
