@@ -225,3 +225,27 @@ def test_benchmarks_are_listed_with_what_they_expect(
     assert "holds no configurations" in capsys.readouterr().err
     assert main(["evaluate"]) == 2
     assert "hawkeye evaluate --list" in capsys.readouterr().err
+
+
+def test_evaluate_also_writes_the_original_s_format(
+    model_dir: str, video: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "rows.json").write_text(json.dumps([{"video": "v.mp4", "question": QUERIES[0], "answer": [1, 3]}]))
+    (tmp_path / "run.yaml").write_text(
+        f"name: test\nmodel: {model_dir}\ndata_dir: {tmp_path}\nvideos: .\noutput_dir: {tmp_path}/out\n"
+        "grounding: [rows.json]\nstrategy: belief\n"
+    )
+    status = main(["evaluate", str(tmp_path / "run.yaml"), "--format", "original", "max_turns=2"])
+    (row,) = [json.loads(line) for line in (tmp_path / "out" / "original-grounding.jsonl").read_text().splitlines()]
+    assert status == 0
+    assert "original-grounding.jsonl: 1 lines, 0 failed examples left out" in capsys.readouterr().out.replace("\n", "")
+    assert list(row) == ["video_fname", "duration", "question", "pred_span", "gt_span", "pred_answer_list", "iou"]
+    assert (row["gt_span"], row["duration"]) == ([[1.0, 3.0]], 8.0)
+    assert 1 <= len(row["pred_answer_list"]) <= 2
+
+
+def test_what_no_command_takes_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    for arguments in (["ground", "v.mp4", "x", "--speed", "2"], ["evaluate", "c.yaml", "--list", "--fast"]):
+        with pytest.raises(SystemExit):
+            main(arguments)
+        assert "unrecognized arguments" in capsys.readouterr().err
