@@ -230,7 +230,9 @@ def test_benchmarks_are_listed_with_what_they_expect(
 def test_evaluate_also_writes_the_original_s_format(
     model_dir: str, video: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (tmp_path / "rows.json").write_text(json.dumps([{"video": "v.mp4", "question": QUERIES[0], "answer": [1, 3]}]))
+    (tmp_path / "rows.json").write_text(
+        json.dumps([{"video": Path(video).name, "question": QUERIES[0], "answer": [1, 3]}])
+    )
     (tmp_path / "run.yaml").write_text(
         f"name: test\nmodel: {model_dir}\ndata_dir: {tmp_path}\nvideos: .\noutput_dir: {tmp_path}/out\n"
         "grounding: [rows.json]\nstrategy: belief\n"
