@@ -7,6 +7,7 @@ import time
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
+from multiprocessing import get_context
 from pathlib import Path
 
 from tqdm import tqdm
@@ -121,7 +122,8 @@ def write_videos(plans: Sequence[Plan], seed: int, directory: Path, workers: int
         job.path.parent.mkdir(parents=True, exist_ok=True)
     if not jobs:
         return 0
-    with ProcessPoolExecutor(min(workers, len(jobs))) as pool:
+    # Forking a process whose libraries have started threads can hang its children.
+    with ProcessPoolExecutor(min(workers, len(jobs)), mp_context=get_context("spawn")) as pool:
         for _ in tqdm(pool.map(_run, jobs, chunksize=4), total=len(jobs), desc="rendering videos", unit="video"):
             pass
     return len(jobs)
