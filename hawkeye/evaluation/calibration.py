@@ -40,7 +40,10 @@ def calibrate(settings: EvaluationSettings) -> tuple[Path, Responses]:
         ConfigError, AnnotationError: naming what is wrong, before anything runs.
     """
     directory = model_directory(settings.model)
-    tasks = [task for task in read_tasks(settings) if isinstance(task, TurnByTurn)]
+    skipped: list[str] = []
+    tasks = [task for task in read_tasks(settings, skipped) if isinstance(task, TurnByTurn)]
+    for problem in skipped:
+        print(f"warning: left out: {problem}", file=sys.stderr)
     items = [(task, example) for task in tasks for example in task.examples if len(example.golds) == 1]
     if not items:
         raise ConfigError(f"calibration {settings.name!r}: its annotation files hold no query with one segment")

@@ -12,11 +12,10 @@ from hawkeye.data.instruction import AnnotationError, read_json_lines, read_json
 from hawkeye.prompts import LETTERS
 from hawkeye.temporal import Span
 
-ROUNDING_SECONDS = 0.1
-"""Published annotations round: a span may end so much after the video."""
-
 QVHIGHLIGHTS_NAMES = {"vid": "video", "query": "question", "relevant_windows": "answer"}
 """What QVHighlights (Lei et al., 2021) calls the fields of a row."""
+
+WAY_OUT = "(skip_bad_rows=true leaves such rows out)"
 
 
 @dataclass(frozen=True)
@@ -56,57 +55,80 @@ class QAExample(Example):
     window: Span | None = None
     """The part of the video to show; all of it where None."""
 
+    def is_right(self, index: int) -> bool | None:
+        """Whether a candidate reads as the right one does, full stops aside; None where that is not told."""
+        return None if self.answer is None else _bare(self.candidates[index]) == _bare(self.candidates[self.answer])
+
 
 ExampleType = TypeVar("ExampleType", bound=Example)
 
 
-def read_grounding_examples(path: Path) -> list[GroundingExample]:
+def read_grounding_examples(path: Path, skipped: list[str] | None = None) -> list[GroundingExample]:
     """Reads a recursive-grounding annotation file, or QVHighlights' own, which ends in .jsonl.
 
-    A row's annotation is `answer` (or `span`): one `[start, end]` or several, in seconds. Only QVHighlights' rows may
-    lack it, all or none: a server keeps those of its test set.
+    A row's annotation is `answer` (or `span`): one `[start, end]` or several, in seconds; it may end after the video,
+    as published ones do. Only QVHighlights' rows may lack it, all or none: a server keeps those of its test set.
+
+    Args:
+        skipped: where given, a bad row is left out, and what is wrong with it is added here.
 
     Raises:
         AnnotationError: naming the file, the row (from 0) and the value that is wrong.
     """
     if path.suffix != ".jsonl":
-        return _read(path, read_json_list(path), _grounding_example)
+        return _read(path, read_json_list(path), _grounding_example, skipped)
     rows = [_renamed(row) for _, row in read_json_lines(path)]
     answered = any("answer" in row for row in rows)
-    return _read(path, rows, partial(_grounding_example, answered=answered))
+    return _read(path, rows, partial(_grounding_example, answered=answered), skipped)
 
 
 def _renamed(row: dict[str, Any]) -> dict[str, Any]:
     return {QVHIGHLIGHTS_NAMES.get(name, name): value for name, value in row.items()}
 
 
-def read_qa_examples(path: Path) -> list[QAExample]:
+def read_qa_examples(path: Path, skipped: list[str] | None = None) -> list[QAExample]:
     """Reads a multiple-choice annotation file; answers are compared without full stops.
 
-    Either all rows have an answer or none, as in test sets whose answers a server keeps.
+    Either all rows have an answer or none, as in test sets whose answers a server keeps. Of candidates that read the
+    same, as some published rows have them, any is right where one is.
 
-    Raises:
-        AnnotationError: naming the file, the row (from 0) and the value that is wrong.
+    Args, Raises: as `read_grounding_examples` has them.
     """
-    examples = _read(path, read_json_list(path), _qa_example)
+    examples = _read(path, read_json_list(path), _qa_example, skipped)
     for example in examples:
         if (example.answer is None) != (examples[0].answer is None):
             raise AnnotationError(f"{example.place}: 'answer' is in some rows and not in others")
     return examples
 
 
-def _read(path: Path, rows: list[Any], parse: Callable[[dict[str, Any], str, str], ExampleType]) -> list[ExampleType]:
+def _read(
+    path: Path,
+    rows: list[Any],
+    parse: Callable[[dict[str, Any], str, str], ExampleType],
+    skipped: list[str] | None,
+) -> list[ExampleType]:
     if not rows:
         raise AnnotationError(f"{path}: the list is empty")
     examples: dict[str, ExampleType] = {}
+    problems: list[str] = []
     for index, row in enumerate(rows):
         place = f"{path} row {index}"
-        if not isinstance(row, dict):
-            raise AnnotationError(f"{place}: must be a mapping, not {row!r}")
-        example = parse(row, place, str(row.get("qid", f"{path.stem}-{index}")))
-        if example.key in examples:
-            raise AnnotationError(f"{place}: 'qid' {example.id!r} is that of {examples[example.key].place} too")
-        examples[example.key] = example
+        try:
+            if not isinstance(row, dict):
+                raise AnnotationError(f"{place}: must be a mapping, not {row!r}")
+            example = parse(row, place, str(row.get("qid", f"{path.stem}-{index}")))
+            if example.key in examples:
+                raise AnnotationError(f"{place}: 'qid' {example.id!r} is that of {examples[example.key].place} too")
+        except AnnotationError as error:
+            if skipped is None:
+                raise AnnotationError(f"{error} {WAY_OUT}") from None
+            problems.append(str(error))
+        else:
+            examples[example.key] = example
+    if not examples:
+        raise AnnotationError(f"{path}: no row is good: {problems[0]}")
+    if skipped is not None:
+        skipped += problems
     return list(examples.values())
 
 
@@ -140,8 +162,8 @@ def _golds(row: dict[str, Any], place: str) -> tuple[Span, ...]:
     if "duration" in row:
         end = read_span({"start": 0.0, "duration": row["duration"]}, "start", "duration", place).end
         for gold in golds:
-            if gold.end > end + ROUNDING_SECONDS:
-                raise AnnotationError(f"{place}: {key!r} {value!r} reaches beyond the video's {end} seconds")
+            if gold.start >= end:
+                raise AnnotationError(f"{place}: {key!r} {value!r} begins after the video's {end} seconds")
     return golds
 
 
@@ -169,9 +191,8 @@ def _qa_example(row: dict[str, Any], place: str, example_id: str) -> QAExample:
 def _answer(row: dict[str, Any], candidates: list[str], place: str) -> int:
     answer = _text(row, "answer", place)
     matches = [index for index, text in enumerate(candidates) if _bare(text) == _bare(answer)]
-    if len(matches) != 1:
-        problem = "is none of" if not matches else "stands more than once among"
-        raise AnnotationError(f"{place}: 'answer' {answer!r} {problem} the candidates {candidates!r}")
+    if not matches:
+        raise AnnotationError(f"{place}: 'answer' {answer!r} is none of the candidates {candidates!r}")
     return matches[0]
 
 

@@ -187,9 +187,9 @@ class QAPrediction:
     @property
     def is_right(self) -> bool | None:
         """Whether the right candidate was chosen; None where the annotation does not tell it."""
-        if self.example.answer is None:
-            return None
-        return self.answer is not None and self.answer.index == self.example.answer
+        if self.answer is None:
+            return None if self.example.answer is None else False
+        return self.example.is_right(self.answer.index)
 
     @classmethod
     def from_row(cls, example: QAExample, row: Row) -> QAPrediction:
@@ -202,6 +202,9 @@ class QAPrediction:
     def as_row(self) -> Row:
         """The line's fields: those of the original, and ours."""
         options, window = lettered(self.example.candidates), self.example.window
+        right = self.example.answer
+        if self.is_right and self.answer:
+            right = self.answer.index  # of candidates that read the same, the one that was chosen
         row: Row = {
             "task": self.task,
             "id": self.example.id,
@@ -210,7 +213,7 @@ class QAPrediction:
             "video_secs": self.duration,
             "question": self.example.question,
             "pred": options[self.answer.index] if self.answer else None,
-            "gt_answer": None if self.example.answer is None else options[self.example.answer],
+            "gt_answer": None if right is None else options[right],
             "gt_span": [window.start, window.end] if window else None,
             "res": self.is_right,
         }

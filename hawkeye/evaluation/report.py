@@ -11,7 +11,8 @@ from rich.table import Table
 from hawkeye.tables import table
 
 FIGURES = {"miou": "mIoU", "r1@0.3": "R1@0.3", "r1@0.5": "R1@0.5", "r1@0.7": "R1@0.7"}
-SHOWN_FAILURES = 10
+SHOWN = 10
+"""Failures, and bad rows, that are printed one by one."""
 
 
 def print_results(results: dict[str, Any], console: Console) -> None:
@@ -29,11 +30,15 @@ def print_results(results: dict[str, Any], console: Console) -> None:
         console.print(_qa_table(results["videoqa"]))
     if "grounded_qa" in results:
         console.print(_grounded_qa_table(results["grounded_qa"]))
-    failures = results["failures"]
-    for failure in failures[:SHOWN_FAILURES]:
-        console.print(f"failed: {failure['place']}: {failure['error']}", style="red", markup=False, soft_wrap=True)
-    if len(failures) > SHOWN_FAILURES:
-        console.print(f"... and {len(failures) - SHOWN_FAILURES} more failures, all in results.json")
+    _print_some(console, "failed", [f"{failure['place']}: {failure['error']}" for failure in results["failures"]])
+    _print_some(console, "left out", results["skipped_rows"])
+
+
+def _print_some(console: Console, what: str, lines: Sequence[str]) -> None:
+    for line in lines[:SHOWN]:
+        console.print(f"{what}: {line}", style="red", markup=False, soft_wrap=True)
+    if len(lines) > SHOWN:
+        console.print(f"... and {len(lines) - SHOWN} more {what}, all in results.json")
 
 
 def _percent(share: float | None) -> str:

@@ -16,7 +16,7 @@ from hawkeye.config import ConfigError, nearest
 from hawkeye.data.instruction import AnnotationError
 from hawkeye.data.video import VideoError, open_video
 from hawkeye.evaluation.answering import Answerer
-from hawkeye.evaluation.examples import Example, read_grounding_examples, read_qa_examples
+from hawkeye.evaluation.examples import WAY_OUT, Example, read_grounding_examples, read_qa_examples
 from hawkeye.evaluation.grounding import AnswerError
 from hawkeye.evaluation.predictions import Row
 from hawkeye.evaluation.settings import AnnotationFile, EvaluationSettings
@@ -35,7 +35,7 @@ from hawkeye.files import sha256, write_text
 Item = tuple[Task[Any], Example]
 """One example with its task."""
 
-NOT_IDENTITY = {"output_dir", "restart", "allow_missing_videos", "source", "average_precision"}
+NOT_IDENTITY = {"output_dir", "restart", "allow_missing_videos", "skip_bad_rows", "source", "average_precision"}
 """Settings that change no prediction."""
 
 
@@ -58,7 +58,8 @@ def evaluate(settings: EvaluationSettings, answerer: Answerer | None = None) -> 
     Raises:
         ConfigError, AnnotationError: naming what is wrong, before anything runs.
     """
-    tasks = read_tasks(settings)
+    skipped: list[str] = []
+    tasks = read_tasks(settings, skipped)
     items = [(task, example) for task in tasks for example in task.examples]
     if not settings.allow_missing_videos:
         check_videos(items)
@@ -81,7 +82,7 @@ def evaluate(settings: EvaluationSettings, answerer: Answerer | None = None) -> 
     processes.wait()
     if processes.is_main():
         rows = store.finish([_key(item) for item in items])
-        summary = _summary(settings, items, rows)
+        summary = _summary(settings, items, rows) | {"skipped_rows": skipped}
         results = {"name": settings.name, **identity, **summary, "definitions": definitions_of(summary)}
         write_text(store.results, json.dumps(results, indent=2) + "\n")
     processes.wait()
@@ -89,24 +90,28 @@ def evaluate(settings: EvaluationSettings, answerer: Answerer | None = None) -> 
     return told
 
 
-def read_tasks(settings: EvaluationSettings) -> list[Task[Any]]:
+def read_tasks(settings: EvaluationSettings, skipped: list[str]) -> list[Task[Any]]:
     """What the settings ask, with the first `limit` examples of each annotation file.
+
+    Args:
+        skipped: with `skip_bad_rows`, what is wrong with each row that is left out is added here.
 
     Raises:
         ConfigError: if they ask nothing.
         AnnotationError: naming the file, the row and the value that is wrong.
     """
     tasks: list[Task[Any]] = []
+    bad_rows = skipped if settings.skip_bad_rows else None
     for file in settings.grounding:
         name, videos = str(file.annotations), _videos(settings, file)
-        queries = read_grounding_examples(settings.data_dir / file.annotations)[: settings.limit]
+        queries = read_grounding_examples(settings.data_dir / file.annotations, bad_rows)[: settings.limit]
         if settings.spans is None:
             how = settings.strategy, settings.max_turns, settings.seed, settings.decoding
             tasks.append(TurnByTurn(name, queries, videos, *how))
         else:
             tasks.append(SpansInNumbers(name, queries, videos, settings.spans))
     for name, file in settings.videoqa.items():
-        questions = read_qa_examples(settings.data_dir / file.annotations)[: settings.limit]
+        questions = read_qa_examples(settings.data_dir / file.annotations, bad_rows)[: settings.limit]
         tasks.append(MultipleChoice(name, questions, _videos(settings, file)))
     if not tasks:
         raise ConfigError(f"evaluation {settings.name!r}: neither 'grounding' nor 'videoqa' names an annotation file")
@@ -114,20 +119,24 @@ def read_tasks(settings: EvaluationSettings) -> list[Task[Any]]:
     if len(set(names)) < len(names):
         raise ConfigError(f"evaluation {settings.name!r}: two tasks have one name: {', '.join(sorted(names))}")
     if settings.grounded_qa is not None:
-        _check_grounded(settings, tasks)
+        _check_grounded(settings, tasks, bad_rows)
     return tasks
 
 
-def _check_grounded(settings: EvaluationSettings, tasks: Sequence[Task[Any]]) -> None:
+def _check_grounded(settings: EvaluationSettings, tasks: Sequence[Task[Any]], bad_rows: list[str] | None) -> None:
     name = settings.grounded_qa
     if name not in settings.videoqa:
         known = nearest(str(name), list(settings.videoqa))
         raise ConfigError(f"evaluation {settings.name!r}: 'grounded_qa' is {name!r}, no task of 'videoqa'{known}")
     asked = {(example.video, example.id) for task in tasks if task.name == name for example in task.examples}
     for task in tasks[: len(settings.grounding)]:
-        for example in task.examples:
+        for example in list(task.examples):
             if (example.video, example.id) not in asked:
-                raise AnnotationError(f"{example.place}: no question of {name!r} has its video and qid {example.id!r}")
+                problem = f"{example.place}: no question of {name!r} has its video and qid {example.id!r}"
+                if bad_rows is None:
+                    raise AnnotationError(f"{problem} {WAY_OUT}")
+                bad_rows.append(problem)
+                task.examples.remove(example)
 
 
 def _videos(settings: EvaluationSettings, file: AnnotationFile) -> Videos:

@@ -86,4 +86,5 @@ class EvaluationSettings(Settings):
     )
     quantization: Literal["8bit", "4bit"] | None = Field(None, description="Of the language model's weights.")
     restart: bool = Field(False, description="Forget what an earlier run has left in output_dir.")
+    skip_bad_rows: bool = Field(False, description="Leave bad rows of the annotation files out, and list them.")
     allow_missing_videos: bool = Field(False, description="Count examples of missing videos as wrong, and go on.")

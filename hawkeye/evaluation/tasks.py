@@ -67,7 +67,7 @@ class Task(Protocol[ExampleType]):
         """One prediction for each example, in order.
 
         Raises:
-                AnswerError: if an answer that the model generates names no option.
+            AnswerError: if an answer that the model generates names no option.
             VideoError: if frames cannot be read.
         """
 

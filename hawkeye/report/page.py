@@ -81,6 +81,7 @@ def _content(runs: Sequence[Run]) -> dict[str, Any]:
         "worst": [_shown(first, query, runs) for query in worst(first, EXAMPLES)],
         "best": [_shown(first, query, runs) for query in best(first, EXAMPLES)],
         "failures": {run.name: failures(run) for run in runs},
+        "skipped": {run.name: (run.results or {}).get("skipped_rows", []) for run in runs},
         "accuracies": {run.name: accuracies(run) for run in runs},
     }
 

@@ -15,9 +15,12 @@ from rich.console import Console
 from hawkeye.config import ConfigError, check_settings, load_settings
 from hawkeye.data.instruction import AnnotationError
 from hawkeye.evaluation.answering import Answerer
+from hawkeye.evaluation.examples import QAExample
+from hawkeye.evaluation.predictions import QAPrediction
 from hawkeye.evaluation.report import print_results
 from hawkeye.evaluation.run import evaluate
 from hawkeye.evaluation.settings import EvaluationSettings
+from hawkeye.evaluation.videoqa import ChoiceAnswer
 from hawkeye.prompts import CHOICE_SENTENCES
 from hawkeye.temporal import Choice, Span, best_path
 from tests.data.video_files import cut, numbered_frames, write_audio, write_video
@@ -321,6 +324,25 @@ def test_wrong_rows_stop_a_run_before_anything_is_read(file: str, rows: Any, mes
         evaluate(settings(folder), answerer)
     assert answerer.looks == []
     assert not (folder / "out").exists()
+
+
+def test_wrong_rows_are_left_out_and_listed_when_asked_to(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    whole = evaluate(settings(folder, "skip_bad_rows=true"), ScriptedAnswerer(oracle))
+    assert whole["skipped_rows"] == []
+    write_rows(folder, "grounding", [*QUERIES, {**QUERIES[0], "answer": [3, 2]}])
+    results = evaluate(settings(folder, "skip_bad_rows=true", "restart=true"), ScriptedAnswerer(oracle))
+    problem = f"{folder}/grounding.json row 4: 'answer': 'start' 3.0 lies after 'end' 2.0"
+    assert results["skipped_rows"] == [problem]
+    assert results["grounding"] == whole["grounding"]
+    print_results(results, Console(width=300))
+    assert f"left out: {problem}" in capsys.readouterr().out
+
+
+def test_of_candidates_that_read_the_same_either_is_right() -> None:
+    example = QAExample("f row 0", "q", "v.mp4", "What?", ("spins", "jumps", "spins."), 0)
+    for index, letters in ((0, ("A", "A", True)), (1, ("B", "A", False)), (2, ("C", "C", True))):
+        row = QAPrediction("what", example, ChoiceAnswer(index, (0.2, 0.3, 0.5)), 8.0).as_row()
+        assert (row["pred"][1], row["gt_answer"][1], row["res"]) == letters
 
 
 def test_wrong_rows_are_told_before_the_model_is_loaded(folder: Path) -> None:
