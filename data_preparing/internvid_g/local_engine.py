@@ -10,7 +10,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wai
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import active_children, get_context
 
-from data_preparing.internvid_g.runner import Item, Outcome, Stage, Worker, attempt
+from data_preparing.internvid_g.runner import Item, Outcome, Stage, Worker, attempt, died
 
 IN_FLIGHT = 2
 """Items handed over for each process: enough that none waits, few enough to do again when one dies."""
@@ -67,7 +67,7 @@ def _alone(stage: Stage, item: Item) -> Outcome:
     try:
         (outcome,) = _in_processes(stage, deque([item]), {})
     except BrokenProcessPool:
-        return Outcome(item.key, error=f"{item.key}: the process that worked on it died")
+        return died(item)
     return outcome
 
 

@@ -2,20 +2,32 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator, Sequence
+from math import ceil
 from typing import Any
 
-from data_preparing.internvid_g.runner import Item, Outcome, Stage, attempt
+from data_preparing.internvid_g.runner import Item, Outcome, Stage, Worker, attempt, died
 from hawkeye.config import ConfigError
 
 ATTEMPTS = 3
-"""Of a block of items, before the worker that does it is given up."""
+"""Of a block of items whose worker dies, before each of its items is done alone."""
+
+ITEMS_PER_BLOCK = 16
+"""At most: a block is what a worker that dies costs, and what is lost when the run is stopped."""
+
+QUICK_ITEMS_PER_BLOCK = 1000
+"""Of stages whose items cost less than handing them over."""
+
+_workers: dict[str, Worker] = {}
+"""Of a process that does items alone, by stage and settings."""
 
 
 def run_ray(stage: Stage, items: Sequence[Item]) -> Iterator[Outcome]:
     """Does items as `runner.Engine` has it: each worker holds the stage's model, if it has one.
 
-    A worker that dies is started again, and its block of items is done again.
+    A worker that dies is started again, and its block of items is done again; if it dies of it each time, its items are
+    done alone, and the one that brings its process down has failed.
 
     Raises:
         ConfigError: if Ray is not installed, or its cluster is not to be reached.
@@ -34,14 +46,15 @@ def run_ray(stage: Stage, items: Sequence[Item]) -> Iterator[Outcome]:
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = False
     context.actor_task_retry_on_errors = False
+    context.max_errored_blocks = -1  # their items are done alone
     workers = settings.model_workers if stage.has_model else settings.workers or int(ray.cluster_resources()["CPU"])
     workers = min(workers, len(items))
     resources: dict[str, Any] = {"num_cpus": 1}
     if stage.has_model:
         there = ray.cluster_resources().get("GPU", 0)
         resources["num_gpus"] = settings.model_gpus if settings.model_gpus is not None else float(there > 0)
-    # A block is what a worker that dies costs; an item each would cost more than the work of the quick stages.
-    blocks = min(len(items), 4 * workers)
+    per_block = QUICK_ITEMS_PER_BLOCK if stage.is_quick else ITEMS_PER_BLOCK
+    blocks = min(len(items), max(4 * workers, ceil(len(items) / per_block)))
     rows = ray.data.from_items(list(items), override_num_blocks=blocks)
     done = rows.map(
         _RayWorker,  # type: ignore[arg-type]  # Ray's types know functions alone, Ray makes the object
@@ -51,7 +64,37 @@ def run_ray(stage: Stage, items: Sequence[Item]) -> Iterator[Outcome]:
         max_task_retries=ATTEMPTS,
         **resources,
     )
-    yield from (row["outcome"] for row in done.iter_rows())
+    left = {item.key: item for item in items}
+    for row in done.iter_rows():
+        del left[row["outcome"].key]
+        yield row["outcome"]
+    yield from _alone(stage, list(left.values()), workers, resources)
+
+
+def _alone(stage: Stage, items: Sequence[Item], workers: int, resources: dict[str, Any]) -> Iterator[Outcome]:
+    """Does items in a task each, so many at a time."""
+    import ray
+    from ray.exceptions import WorkerCrashedError
+
+    do = ray.remote(_do).options(max_retries=1, **resources)
+    waiting, under_way = deque(items), dict[Any, Item]()
+    while waiting or under_way:
+        while waiting and len(under_way) < workers:
+            item = waiting.popleft()
+            under_way[do.remote(stage, item)] = item
+        for task in ray.wait(list(under_way))[0]:
+            item = under_way.pop(task)
+            try:
+                yield ray.get(task)
+            except WorkerCrashedError:
+                yield died(item)
+
+
+def _do(stage: Stage, item: Item) -> Outcome:
+    key = f"{stage.name} {stage.settings.model_dump_json()}"
+    if key not in _workers:
+        _workers[key] = stage.worker()
+    return attempt(_workers[key], item)
 
 
 class _RayWorker:

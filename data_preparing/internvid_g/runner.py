@@ -236,8 +236,18 @@ def _write_outputs(stage: Stage, items: Sequence[Item], log: Log, done_before: i
 
 
 def attempt(worker: Worker, item: Item) -> Outcome:
-    """Does one item; what is wrong with its video or its rows becomes the outcome's error."""
+    """Does one item; what goes wrong becomes the outcome's error.
+
+    One video in millions must not end the run, and what the libraries that read it raise is not known beforehand.
+    """
     try:
         return worker(item)
-    except (ValueError, OSError) as error:  # VideoError and AnnotationError among them
-        return Outcome(item.key, error=" ".join(str(error).split()))
+    except Exception as error:
+        told = " ".join(str(error).split())
+        is_ours = isinstance(error, (ValueError, OSError))  # VideoError and AnnotationError among them
+        return Outcome(item.key, error=told if is_ours else f"{item.key}: {type(error).__name__}: {told}")
+
+
+def died(item: Item) -> Outcome:
+    """The outcome of an item that brought down the process that did it."""
+    return Outcome(item.key, error=f"{item.key}: the process that worked on it died")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -10,6 +12,7 @@ from typing import Any
 import numpy as np
 import yaml
 
+from data_preparing.internvid_g.runner import Item, Outcome, Stage, Worker
 from tests.data.video_files import write_video
 
 ROOT = Path(__file__).parents[2]
@@ -53,3 +56,32 @@ def rows(folder: Path, name: str) -> list[dict[str, Any]]:
 
 def outputs(folder: Path, names: Sequence[str] = OUTPUTS) -> dict[str, str]:
     return {name: (folder / f"{name}.jsonl").read_text() for name in names}
+
+
+class Letters(Stage):
+    """Counts the letters of words; some words are too much for it."""
+
+    name = "letters"
+
+    @property
+    def outputs(self) -> list[Path]:
+        return [Path("letters.jsonl")]
+
+    @property
+    def depends_on(self) -> Any:
+        return "letters"
+
+    def items(self) -> list[Item]:
+        return [Item(name) for name in ("a", "bb", "ccc", "dies", "eeeee", "odd")]
+
+    def worker(self) -> Worker:
+        def count(item: Item) -> Outcome:
+            if item.key == "dies":
+                os.kill(os.getpid(), signal.SIGKILL)
+            if item.key == "bb":
+                raise ValueError("no bees")
+            if item.key == "odd":
+                raise ZeroDivisionError("what no reader of videos should raise")
+            return Outcome(item.key, [[{"name": item.key, "letters": len(item.key)}]], {"vowel": item.key.count("e")})
+
+        return count

@@ -12,51 +12,32 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from data_preparing.internvid_g.__main__ import main
 from data_preparing.internvid_g.local_engine import run_local
-from data_preparing.internvid_g.runner import Item, Log, Outcome, Stage, Worker, run_stage
+from data_preparing.internvid_g.ray_engine import run_ray
+from data_preparing.internvid_g.runner import Engine, Log, Outcome, run_stage
 from data_preparing.internvid_g.settings import ChainSettings
-from tests.data_preparing.small_chain import OUTPUTS, ROOT, outputs, rows, write_config, write_scenes
+from tests.data_preparing.small_chain import OUTPUTS, ROOT, Letters, outputs, rows, write_config, write_scenes
 
 
-class Stopping(Stage):
-    """Counts letters; `Scenes` without videos."""
+@pytest.mark.parametrize("engine", [run_local, pytest.param(run_ray, marks=pytest.mark.slow)])
+def test_an_item_that_brings_its_process_down_fails_alone(engine: Engine, tmp_path: Path) -> None:
+    try:
+        report = run_stage(Letters(ChainSettings(folder=tmp_path, workers=2)), engine)
+    finally:
+        if engine is run_ray:
+            import ray
 
-    name = "letters"
-
-    @property
-    def outputs(self) -> list[Path]:
-        return [Path("letters.jsonl")]
-
-    @property
-    def depends_on(self) -> Any:
-        return "letters"
-
-    def items(self) -> list[Item]:
-        return [Item(name) for name in ("a", "bb", "ccc", "dies", "eeeee")]
-
-    def worker(self) -> Worker:
-        def count(item: Item) -> Outcome:
-            if item.key == "dies":
-                os.kill(os.getpid(), signal.SIGKILL)
-            if item.key == "bb":
-                raise ValueError("no bees")
-            return Outcome(item.key, [[{"name": item.key, "letters": len(item.key)}]], {"vowel": item.key.count("e")})
-
-        return count
-
-
-def test_an_item_that_brings_its_process_down_fails_alone(tmp_path: Path) -> None:
-    report = run_stage(Stopping(ChainSettings(folder=tmp_path, workers=2)), run_local)
-    assert (report.items, report.failed, report.rows, report.lost) == (5, 2, 3, {"vowel": 5})
+            ray.shutdown()
+    assert (report.items, report.failed, report.rows, report.lost) == (6, 3, 3, {"vowel": 5})
     assert [row["name"] for row in rows(tmp_path, "letters")] == ["a", "ccc", "eeeee"]
     assert [(row["video_fname"], row["error"]) for row in rows(tmp_path, "letters.failures")] == [
         ("bb", "no bees"),
         ("dies", "dies: the process that worked on it died"),
+        ("odd", "odd: ZeroDivisionError: what no reader of videos should raise"),
     ]
 
 
