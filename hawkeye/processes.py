@@ -5,18 +5,29 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 
 import torch
 from torch import distributed
 
+LONGEST_WAIT = timedelta(days=30)
+"""One process may decode all videos of a data set while the others wait; if it dies, the launcher ends them."""
+
+_waiting: distributed.ProcessGroup | None = None
+"""All processes, for `wait`: computing together gives up after minutes, and so would waiting."""
+
 
 def join() -> None:
     """Joins the other processes, where a launcher has started some (its environment says so)."""
-    if int(os.environ.get("WORLD_SIZE", "1")) == 1 or distributed.is_initialized():
+    global _waiting
+    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         return
-    if torch.cuda.is_available():
-        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
-    distributed.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
+    if not distributed.is_initialized():
+        if torch.cuda.is_available():
+            torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
+        distributed.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
+    if _waiting is None:
+        _waiting = distributed.new_group(backend="gloo", timeout=LONGEST_WAIT)
 
 
 def rank() -> int:
@@ -32,7 +43,7 @@ def is_main() -> bool:
 def wait() -> None:
     """Waits until all processes are here."""
     if distributed.is_initialized():
-        distributed.barrier()
+        distributed.barrier(group=_waiting)
 
 
 def count() -> int:
