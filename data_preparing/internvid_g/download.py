@@ -73,6 +73,9 @@ def read_ids(path: Path) -> list[str]:
     found = sorted({video for video in ids if video})
     if not found:
         raise AnnotationError(f"{path}: holds no ids")
+    for video in found:
+        if "/" in video or "\\" in video:
+            raise AnnotationError(f"{path}: an id names a file, so {video!r} is none")
     return found
 
 
@@ -85,11 +88,9 @@ def _id(row: Any, place: str, length: int | None) -> str:
 
 
 def _there(video: str, folders: list[Path]) -> Path | None:
-    for folder in folders:
-        for path in folder.glob(f"{video}.*") if folder.is_dir() else ():
-            if path.stem == video and path.suffix.lower() in VIDEO_SUFFIXES:
-                return path
-    return None
+    # Asked for by name: a folder of all videos takes long to list.
+    paths = (folder / f"{video}{suffix}" for folder in folders for suffix in sorted(VIDEO_SUFFIXES))
+    return next(filter(Path.is_file, paths), None)
 
 
 def _fetched(video: str, settings: ChainSettings) -> Path:

@@ -141,6 +141,7 @@ def test_ids_of_every_kind_of_file(name: str, content: str, ids: list[str], tmp_
     [
         ("x.csv", "a", r"x\.csv: ids are read from"),
         ("x.txt", "\n", "holds no ids"),
+        ("x.txt", "a\n../b\n", r"an id names a file, so '\.\./b' is none"),
         ("x.json", '[{"name": "a"}]', "row 0: needs a text in one of video"),
         ("x.jsonl", '{"a": 1}', "line 1: needs a text in one of YoutubeID"),
     ],
