@@ -210,20 +210,19 @@ def _train(options: argparse.Namespace) -> None:
 def _check_data(options: argparse.Namespace) -> None:
     from rich.console import Console
 
-    from hawkeye.data_folder import check_data, findings_table, sources_of_missing
+    from hawkeye.data_folder import check_data, findings_table, sources_of_missing, what_is_wrong
 
     findings = check_data(options.folder, options.configs)
     console = Console()
     console.print(findings_table(findings, options.folder))
     for line in sources_of_missing(findings):
         console.print(f"missing: {line}", markup=False, soft_wrap=True)
-    problems = [problem for finding in findings for problem in finding.problems]
-    for problem in problems:
+    for problem in what_is_wrong(findings):
         console.print(f"bad: {problem}", style="red", markup=False, soft_wrap=True)
     there = sum(finding.is_there for finding in findings)
     print(f"{there} of {len(findings)} annotation files are there")
-    if problems:
-        raise ValueError(f"{options.folder}: {len(problems)} files are there and cannot be used")
+    if count := sum(len(finding.problems) for finding in findings):
+        raise ValueError(f"{options.folder}: {count} rows and files are there and cannot be used")
 
 
 def _convert(options: argparse.Namespace) -> None:

@@ -23,6 +23,8 @@ DEFAULT_DATA = Path("data")
 """Where the configurations look for data; the folder that is checked stands in its place."""
 OPENED = 5
 """Videos of each annotation file that are opened; all are looked for."""
+SHOWN = 10
+"""Problems of each annotation file that are told one by one."""
 
 
 @dataclass(frozen=True)
@@ -34,11 +36,11 @@ class Expected:
     videos: Path | None
     fps: float | None
     where: str
-    read: Callable[[], tuple[int, list[Path]]]
-    """How many rows it holds, and the paths of their videos.
+    read: Callable[[], tuple[int, list[Path], list[str]]]
+    """How many rows it holds, the paths of their videos, and what is wrong with other rows.
 
     Raises:
-        AnnotationError: naming the row that is wrong.
+        AnnotationError: if it cannot be used at all.
     """
 
 
@@ -77,10 +79,21 @@ def findings_table(findings: Sequence[Finding], folder: Path) -> Table:
     for finding in findings:
         path = finding.expected.annotations
         name = str(path.relative_to(folder) if path.is_relative_to(folder) else path)
-        count = str(finding.rows) if finding.is_there else "missing"
+        bad = f", {len(finding.problems)} bad" if finding.problems else ""
+        count = f"{finding.rows}{bad}" if finding.is_there else "missing"
         videos = f"{finding.videos_there} of {finding.videos}" if finding.videos else ""
-        rows.add_row(finding.expected.configuration, name, "bad" if finding.problems else count, videos)
+        rows.add_row(finding.expected.configuration, name, count, videos)
     return rows
+
+
+def what_is_wrong(findings: Sequence[Finding]) -> list[str]:
+    """The first problems of each annotation file, and how many more there are."""
+    lines: list[str] = []
+    for finding in findings:
+        lines += finding.problems[:SHOWN]
+        if len(finding.problems) > SHOWN:
+            lines.append(f"{finding.expected.annotations}: {len(finding.problems) - SHOWN} more")
+    return lines
 
 
 def sources_of_missing(findings: Sequence[Finding]) -> list[str]:
@@ -117,7 +130,8 @@ def _all_expected(folder: Path, configs: Path) -> Iterator[Expected]:
 
             def videos_of_source(name=name, source=source, data=data):  # type: ignore[no-untyped-def]
                 found = read_source(name, source, data)
-                return len(found.records), [video for record in found.records if (video := found.video_path(record))]
+                paths = [video for record in found.records if (video := found.video_path(record))]
+                return len(found.records), paths, []
 
             videos = source.videos and data / source.videos
             yield Expected(
@@ -130,7 +144,7 @@ def _all_expected(folder: Path, configs: Path) -> Iterator[Expected]:
             )
 
 
-Reader = Callable[[Path], Sequence[Example]]
+Reader = Callable[[Path, list[str]], Sequence[Example]]
 
 
 def _files(settings: EvaluationSettings) -> Iterator[tuple[AnnotationFile, Reader]]:
@@ -141,9 +155,10 @@ def _files(settings: EvaluationSettings) -> Iterator[tuple[AnnotationFile, Reade
 def _of_benchmark(path: Path, data: Path, file: AnnotationFile, read: Reader, settings: EvaluationSettings) -> Expected:
     annotations, videos = data / file.annotations, data / (file.videos or settings.videos)
 
-    def paths(read: Reader) -> tuple[int, list[Path]]:
-        examples = read(annotations)
-        return len(examples), [videos / file_of(example.video, file.file) for example in examples]
+    def paths(read: Reader) -> tuple[int, list[Path], list[str]]:
+        bad_rows: list[str] = []
+        examples = read(annotations, bad_rows)
+        return len(examples), [videos / file_of(example.video, file.file) for example in examples], bad_rows
 
     return Expected(path.name, annotations, videos, file.fps, settings.source, partial(paths, read))
 
@@ -156,13 +171,12 @@ def _look(expected: Expected) -> Finding:
     if not expected.annotations.exists():
         return Finding(expected, is_there=False)
     try:
-        rows, paths = expected.read()
+        rows, paths, problems = expected.read()
     except AnnotationError as error:
         return Finding(expected, is_there=True, problems=(str(error),))
     distinct = list(dict.fromkeys(paths))
     there = [path for path in distinct if path.exists()]
     rng = np.random.default_rng(0)
-    problems = []
     for place in sorted(rng.permutation(len(there))[:OPENED]):
         try:
             open_video(there[place], fps=expected.fps).close()

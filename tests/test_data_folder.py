@@ -46,12 +46,18 @@ def test_what_is_missing_and_where_it_is_to_be_had(folder: Path, capsys: pytest.
 def test_what_is_there_and_wrong_is_named(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (folder / "videos" / "charades" / "b.mp4").write_bytes(b"no video")
     (folder / "test-anno" / "star-test.json").write_text('[{"video": "x"}]')
+    queries = [{"video": "a.mp4", "question": "she runs", "answer": [0, 1]}] + [{"video": "a.mp4"}] * 12
+    (folder / "test-anno" / "anetc-recursive_grounding.json").write_text(json.dumps(queries))
     status, out, error = check(folder, capsys)
     assert status == 2
     assert "bad: " in out
     assert "b.mp4: " in out
     assert "star-test.json row 0: 'candidates' is missing" in out
-    assert error == f"error: {folder}: 2 files are there and cannot be used\n"
+    (row,) = [line for line in out.splitlines() if "anetc-recursive" in line and "│" in line]
+    assert row.split("│")[3].strip() == "1, 12 bad"
+    assert "anetc-recursive_grounding.json row 10: 'answer' is missing" in out
+    assert "anetc-recursive_grounding.json: 2 more" in out
+    assert error == f"error: {folder}: 14 rows and files are there and cannot be used\n"
 
 
 def test_no_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
