@@ -151,6 +151,7 @@ class TrainSettings(Settings):
         FrameCacheSettings(), description="Where decoded frames are kept; null decodes them whenever they are shown."
     )
     augment: bool = Field(False, description="Crop frames at random and mirror half of the windows; not from a cache.")
+    skip_bad_rows: bool = Field(False, description="Leave bad rows of the annotation files out, and count them.")
     allow_missing_sources: bool = Field(False, description="Train on the sources that are there.")
     max_unreadable_ratio: float = Field(
         0.01, ge=0, le=1, description="The run stops when a larger share of its samples cannot be read."

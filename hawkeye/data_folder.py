@@ -129,9 +129,9 @@ def _all_expected(folder: Path, configs: Path) -> Iterator[Expected]:
             seen.add(annotations)
 
             def videos_of_source(name=name, source=source, data=data):  # type: ignore[no-untyped-def]
-                found = read_source(name, source, data)
+                found = read_source(name, source, data, skip_bad_rows=True)
                 paths = [video for record in found.records if (video := found.video_path(record))]
-                return len(found.records), paths, []
+                return len(found.records), paths, list(found.skipped)
 
             videos = source.videos and data / source.videos
             yield Expected(
@@ -158,7 +158,8 @@ def _of_benchmark(path: Path, data: Path, file: AnnotationFile, read: Reader, se
     def paths(read: Reader) -> tuple[int, list[Path], list[str]]:
         bad_rows: list[str] = []
         examples = read(annotations, bad_rows)
-        return len(examples), [videos / file_of(example.video, file.file) for example in examples], bad_rows
+        names = [file_of(example.video, file.file, example.place) for example in examples]
+        return len(examples), [videos / name for name in names], bad_rows
 
     return Expected(path.name, annotations, videos, file.fps, settings.source, partial(paths, read))
 

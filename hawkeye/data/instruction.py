@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from hawkeye.prompts import Turn
 from hawkeye.temporal import Choice, Span
+
+Parsed = TypeVar("Parsed")
+WAY_OUT = "(skip_bad_rows=true leaves such rows out)"
 
 
 class AnnotationError(ValueError):
@@ -38,16 +41,53 @@ class Record:
     turn_by_choice: Mapping[Choice, Turn] | None = None
 
 
-def read_records(path: Path) -> list[Record]:
+def read_records(
+    path: Path, check: Callable[[Record], object] = lambda _: None, skipped: list[str] | None = None
+) -> list[Record]:
     """Reads and checks an instruction file.
+
+    Args:
+        check: refuses what else is wrong with a record, by an AnnotationError.
+        skipped: as `parse_rows` has it.
 
     Raises:
         AnnotationError: naming the file, the row (from 0) and the value that is wrong.
     """
-    rows = read_json_list(path)
+
+    def parse(row: Any, place: str) -> Record:
+        record = _record(row, place)
+        check(record)
+        return record
+
+    return parse_rows(path, read_json_list(path), parse, skipped)
+
+
+def parse_rows(
+    path: Path, rows: Sequence[Any], parse: Callable[[Any, str], Parsed], skipped: list[str] | None = None
+) -> list[Parsed]:
+    """What `parse` makes of each row of a file and its place.
+
+    Args:
+        skipped: where given, bad rows are left out, and what is wrong with each is added here.
+
+    Raises:
+        AnnotationError: at the first bad row, or where none is good.
+    """
     if not rows:
         raise AnnotationError(f"{path}: the list is empty")
-    return [_record(row, f"{path} row {index}") for index, row in enumerate(rows)]
+    parsed, problems = list[Parsed](), list[str]()
+    for index, row in enumerate(rows):
+        try:
+            parsed.append(parse(row, f"{path} row {index}"))
+        except AnnotationError as error:
+            if skipped is None:
+                raise AnnotationError(f"{error} {WAY_OUT}") from None
+            problems.append(str(error))
+    if not parsed:
+        raise AnnotationError(f"{path}: no row is good: {problems[0]}")
+    if skipped is not None:
+        skipped += problems
+    return parsed
 
 
 def read_json_list(path: Path) -> list[Any]:

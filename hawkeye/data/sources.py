@@ -28,20 +28,22 @@ class Source:
     records: list[Record]
     videos: Path | None
     settings: SourceSettings
+    skipped: tuple[str, ...] = ()
+    """What is wrong with each row that was left out."""
 
     def video_path(self, record: Record) -> Path | None:
         """The video file, or folder of frames, of a record; None for text rows."""
         if record.video is None:
             return None
         assert self.videos is not None
-        return self.videos / file_of(record.video, self.settings.file)
+        return self.videos / file_of(record.video, self.settings.file, record.place)
 
 
-def file_of(video: str, template: str) -> str:
-    """The file that a row's video name stands for (`SourceSettings.file`).
+def file_of(video: str, template: str, place: str) -> str:
+    """The file that the video name of a row at `place` stands for (`SourceSettings.file`).
 
     Raises:
-        AnnotationError: if the template asks for something that the name does not have.
+        AnnotationError: naming the row, if the template asks for something that the name does not have.
     """
     path = Path(video)
     digits = "".join(sign for sign in path.stem if sign.isdigit())
@@ -52,7 +54,7 @@ def file_of(video: str, template: str) -> str:
     try:
         return template.format(**fields)
     except (KeyError, ValueError, IndexError) as error:
-        raise AnnotationError(f"video {video!r} does not fit the pattern {template!r} ({error})") from None
+        raise AnnotationError(f"{place}: video {video!r} does not fit the pattern {template!r} ({error})") from None
 
 
 @dataclass(frozen=True)
@@ -87,24 +89,29 @@ class Unreadable:
     reason: str
 
 
-def read_source(name: str, settings: SourceSettings, data_dir: Path, seed: int = 0) -> Source:
+def read_source(
+    name: str, settings: SourceSettings, data_dir: Path, seed: int = 0, *, skip_bad_rows: bool = False
+) -> Source:
     """Reads and checks one source, whose paths start from `data_dir`; `seed` decides which rows a cap leaves.
 
     Raises:
         AnnotationError: naming file and row; also where rows name videos and the source has no video folder.
     """
-    records = read_records(data_dir / settings.annotations)
-    if settings.videos is None and any(record.video for record in records):
-        raise AnnotationError(f"source {name!r}: its rows name videos, but the source has no 'videos' folder")
-    for record in records:
+
+    def check(record: Record) -> None:
         check_templates(record, settings)
         if record.video is not None:
-            file_of(record.video, settings.file)
+            file_of(record.video, settings.file, record.place)
+
+    skipped: list[str] = []
+    records = read_records(data_dir / settings.annotations, check, skipped if skip_bad_rows else None)
+    if settings.videos is None and any(record.video for record in records):
+        raise AnnotationError(f"source {name!r}: its rows name videos, but the source has no 'videos' folder")
     if settings.max_examples is not None and len(records) > settings.max_examples:
         rng = np.random.default_rng([seed, *name.encode()])
         kept = np.sort(rng.choice(len(records), settings.max_examples, replace=False))
         records = [records[index] for index in kept]
-    return Source(name, records, settings.videos and data_dir / settings.videos, settings)
+    return Source(name, records, settings.videos and data_dir / settings.videos, settings, tuple(skipped))
 
 
 class TrainingSet(Dataset["Sample | Unreadable"]):

@@ -8,14 +8,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
-from hawkeye.data.instruction import AnnotationError, read_json_lines, read_json_list, read_span, required
+from hawkeye.data.instruction import AnnotationError, parse_rows, read_json_lines, read_json_list, read_span, required
 from hawkeye.prompts import LETTERS
 from hawkeye.temporal import Span
 
 QVHIGHLIGHTS_NAMES = {"vid": "video", "query": "question", "relevant_windows": "answer"}
 """What QVHighlights (Lei et al., 2021) calls the fields of a row."""
-
-WAY_OUT = "(skip_bad_rows=true leaves such rows out)"
 
 
 @dataclass(frozen=True)
@@ -107,29 +105,19 @@ def _read(
     parse: Callable[[dict[str, Any], str, str], ExampleType],
     skipped: list[str] | None,
 ) -> list[ExampleType]:
-    if not rows:
-        raise AnnotationError(f"{path}: the list is empty")
-    examples: dict[str, ExampleType] = {}
-    problems: list[str] = []
-    for index, row in enumerate(rows):
-        place = f"{path} row {index}"
-        try:
-            if not isinstance(row, dict):
-                raise AnnotationError(f"{place}: must be a mapping, not {row!r}")
-            example = parse(row, place, str(row.get("qid", f"{path.stem}-{index}")))
-            if example.key in examples:
-                raise AnnotationError(f"{place}: 'qid' {example.id!r} is that of {examples[example.key].place} too")
-        except AnnotationError as error:
-            if skipped is None:
-                raise AnnotationError(f"{error} {WAY_OUT}") from None
-            problems.append(str(error))
-        else:
-            examples[example.key] = example
-    if not examples:
-        raise AnnotationError(f"{path}: no row is good: {problems[0]}")
-    if skipped is not None:
-        skipped += problems
-    return list(examples.values())
+    places: dict[str, str] = {}
+
+    def example_of(row: Any, place: str) -> ExampleType:
+        if not isinstance(row, dict):
+            raise AnnotationError(f"{place}: must be a mapping, not {row!r}")
+        number = place.rpartition(" ")[2]
+        example = parse(row, place, str(row.get("qid", f"{path.stem}-{number}")))
+        if example.key in places:
+            raise AnnotationError(f"{place}: 'qid' {example.id!r} is that of {places[example.key]} too")
+        places[example.key] = place
+        return example
+
+    return parse_rows(path, rows, example_of, skipped)
 
 
 def _text(row: dict[str, Any], key: str, place: str) -> str:

@@ -13,10 +13,10 @@ from tqdm import tqdm
 
 from hawkeye import processes
 from hawkeye.config import ConfigError, nearest
-from hawkeye.data.instruction import AnnotationError
+from hawkeye.data.instruction import WAY_OUT, AnnotationError
 from hawkeye.data.video import VideoError, open_video
 from hawkeye.evaluation.answering import Answerer
-from hawkeye.evaluation.examples import WAY_OUT, Example, read_grounding_examples, read_qa_examples
+from hawkeye.evaluation.examples import Example, read_grounding_examples, read_qa_examples
 from hawkeye.evaluation.grounding import AnswerError
 from hawkeye.evaluation.predictions import Row
 from hawkeye.evaluation.settings import AnnotationFile, EvaluationSettings

@@ -34,7 +34,7 @@ class Videos:
         Raises:
             AnnotationError: if its video's name does not fit the pattern `file`.
         """
-        return self.folder / file_of(example.video, self.file)
+        return self.folder / file_of(example.video, self.file, example.place)
 
 
 Asked = Sequence[tuple[VideoReader, ExampleType]]

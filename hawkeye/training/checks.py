@@ -21,6 +21,8 @@ logger = logging.getLogger(__name__)
 
 OPENED_PER_SOURCE = 20
 """Videos of each source that are opened before training; all are looked for."""
+SHOWN = 5
+"""Problems of each source that are told one by one."""
 
 
 def read_sources(settings: TrainSettings) -> dict[str, Source]:
@@ -34,7 +36,8 @@ def read_sources(settings: TrainSettings) -> dict[str, Source]:
         if not (settings.data_dir / source.annotations).exists():
             missing.append(f"{name} ({settings.data_dir / source.annotations})")
         else:
-            sources[name] = read_source(name, source, settings.data_dir, settings.seed)
+            skips = settings.skip_bad_rows
+            sources[name] = read_source(name, source, settings.data_dir, settings.seed, skip_bad_rows=skips)
     if missing and not (settings.allow_missing_sources and sources):
         raise AnnotationError(
             f"{len(missing)} of {len(settings.sources)} sources are missing: {', '.join(missing)}; "
@@ -42,6 +45,11 @@ def read_sources(settings: TrainSettings) -> dict[str, Source]:
         )
     for name in missing:
         logger.warning("source %s is missing, and left out", name)
+    for name, found in sources.items():
+        for problem in found.skipped[:SHOWN]:
+            logger.warning("source %s: left out: %s", name, problem)
+        if len(found.skipped) > SHOWN:
+            logger.warning("source %s: left out: %d more bad rows", name, len(found.skipped) - SHOWN)
     return sources
 
 
@@ -66,8 +74,9 @@ def check_videos(
     checks = {}
     for source in sources.values():
         paths = {path: None for record in source.records if (path := source.video_path(record))}
-        found = [path for path in paths if path.exists()]
-        missing = [f"{path}: no such file" for path in paths if path not in set(found)]
+        there = {path: path.exists() for path in paths}
+        found = [path for path in paths if there[path]]
+        missing = [f"{path}: no such file" for path in paths if not there[path]]
         if isinstance(frames, FrameCache):
             opened = len(found)
             unreadable = list(frames.fill(sorted(found), torch.get_num_threads()).values())
@@ -75,7 +84,7 @@ def check_videos(
             opened = min(OPENED_PER_SOURCE, len(found))
             unreadable = _failures(source, found, opened, settings.seed)
         failures = missing + unreadable
-        for failure in failures[:5]:
+        for failure in failures[:SHOWN]:
             logger.warning("source %s: %s", source.name, failure)
         if len(failures) > settings.max_unreadable_ratio * len(paths):
             raise VideoError(

@@ -86,11 +86,12 @@ def plan(settings: TrainSettings) -> Iterator[Table]:
 
 def sources_table(sources: Mapping[str, Source], checks: Mapping[str, VideoCheck]) -> Table:
     """Rows and videos of each source."""
-    rows = table("Sources", "source", "rows", "videos found", "missing", "unreadable of those opened")
+    columns = ("source", "rows", "bad rows", "videos found", "missing", "unreadable of those opened")
+    rows = table("Sources", *columns)
     for name, source in sources.items():
         check = checks[name]
-        numbers = (len(source.records), check.found, check.missing, check.unreadable)
-        rows.add_row(name, *map(str, numbers[:3]), f"{check.unreadable} of {check.opened}")
+        numbers = (len(source.records), len(source.skipped), check.found, check.missing)
+        rows.add_row(name, *map(str, numbers), f"{check.unreadable} of {check.opened}")
     return rows
 
 

@@ -122,8 +122,9 @@ def describe(model: HawkEye, sources: dict[str, Source], checks: dict[str, Video
     for name, source in sources.items():
         check = checks[name]
         logger.info(
-            "source %-20s %7d rows %6d videos found %5d missing %5d of %d opened unreadable",
-            *(name, len(source.records), check.found, check.missing, check.unreadable, check.opened),
+            "source %-20s %7d rows %5d bad rows %6d videos found %5d missing %5d of %d opened unreadable",
+            *(name, len(source.records), len(source.skipped), check.found, check.missing),
+            *(check.unreadable, check.opened),
         )
     for name, module in model.named_children():
         count = sum(parameter.numel() for parameter in module.parameters())

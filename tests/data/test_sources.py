@@ -128,6 +128,17 @@ def test_an_unknown_source_is_named_with_the_nearest(folder: Path, sources: dict
         training_set(folder, sources, {"grounded": 1.0})
 
 
+def test_bad_rows_of_a_source_are_told_or_left_out(folder: Path) -> None:
+    rows = [{"video": "none", "QA": [{"q": "?", "a": "!"}]}, {"video": "v1.mp4", "QA": []}, {"video": "v2.mp4"}]
+    (folder / "some_bad.json").write_text(json.dumps([*rows, {"video": "v3.mp4", "QA": [{"q": "?", "a": "!"}]}]))
+    settings = SourceSettings(annotations="some_bad.json", videos=".", file="{thousands}/{name}")
+    with pytest.raises(AnnotationError, match=r"row 0: video 'none' does not fit .* \(skip_bad_rows=true leaves"):
+        read_source("x", settings, folder)
+    source = read_source("x", settings, folder, skip_bad_rows=True)
+    assert [record.video for record in source.records] == ["v3.mp4"]
+    assert [problem.split(": ")[0].split()[-1] for problem in source.skipped] == ["0", "1", "2"]
+
+
 def test_a_source_of_videos_needs_their_folder(folder: Path) -> None:
     with pytest.raises(AnnotationError, match="source 'x': its rows name videos"):
         read_source("x", SourceSettings(annotations="plain.json"), folder)

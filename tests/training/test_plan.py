@@ -36,8 +36,8 @@ def test_a_dry_run_tells_sources_modules_and_steps_and_writes_nothing(
     text = capsys.readouterr().out
     assert {path: path.stat().st_mtime_ns for path in folder.rglob("*")} == before
     rows = [[cell.strip() for cell in line.strip("│").split("│")] for line in text.splitlines() if line.startswith("│")]
-    assert ["plain", "2", "1", "0", "0 of 1"] in rows
-    assert ["text", "1", "0", "0", "0 of 0"] in rows
+    assert ["plain", "2", "0", "1", "0", "0 of 1"] in rows
+    assert ["text", "1", "0", "0", "0", "0 of 0"] in rows
     assert ["vision_encoder", "5,296", "0", "5,296"] in rows
     assert ["queries", "64", "64", "0"] in rows
     assert [row[:3] for row in rows if row[0] == "two"] == [["two", "8", "4 = 1 x 4 x 1"]]

@@ -78,6 +78,17 @@ def test_a_missing_source_stops_a_run_unless_allowed(folder: Path) -> None:
     assert "is missing, and left out" in (folder / "out" / "train.log").read_text()
 
 
+def test_bad_rows_are_left_out_and_told_when_asked_to(folder: Path) -> None:
+    rows = json.loads((folder / "plain.json").read_text())
+    (folder / "plain.json").write_text(json.dumps([{"video": "v.mp4"}, *rows]))
+    with pytest.raises(AnnotationError, match=r"plain\.json row 0: 'QA' is missing .*skip_bad_rows=true"):
+        train(one_stage(folder))
+    train(one_stage(folder, "skip_bad_rows=true"))
+    log = (folder / "out" / "train.log").read_text()
+    assert "plain.json row 0: 'QA' is missing" in log
+    assert f"{len(rows)} rows     1 bad rows" in log
+
+
 def test_epochs_show_every_row_so_often(folder: Path) -> None:
     stage = "{name: one, epochs: 3, warmup_epochs: 1.5, windows_per_step: 2, learning_rate: 0.01, num_frames: 2}"
     train(settings(folder, f"stages=[{stage}]", NO_CACHE))
