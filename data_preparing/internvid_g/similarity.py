@@ -5,8 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from data_preparing.internvid_g.clip import Clip, cosine
 from data_preparing.internvid_g.files import one_row, read_scenes, rows_by_video
 from data_preparing.internvid_g.runner import Item, Outcome, Row, Stage, Worker
@@ -54,7 +52,7 @@ class Similarity(Stage):
                 embeddings = clip.images([frames[index] for of_scene in indices for index in of_scene])
                 means = embeddings.view(len(compared), settings.frames_per_scene, -1).mean(dim=1)
                 row["similarity_matrix"] = [
-                    [round(value, 3) for value in line] for line in cosine(means, means).to(torch.float64).tolist()
+                    [round(value, 3) for value in line] for line in cosine(means, means).cpu().double().tolist()
                 ]
             lost = {TOO_MANY: len(scenes) - len(compared)} if len(scenes) > len(compared) else {}
             return Outcome(item.key, [[row]], lost)

@@ -173,7 +173,7 @@ class Answerer:
         answers: list[list[float]] = []
         for start in range(0, len(questions), self.batch_size):
             part = questions[start : start + self.batch_size]
-            logits = self.model.next_token_logits(*self.embed(part)).double().cpu()
+            logits = self.model.next_token_logits(*self.embed(part)).cpu().double()
             for question, row in zip(part, logits):
                 letters = self._letter_ids(question.prompt, question.num_options)
                 answers.append(torch.softmax(row[letters], dim=0).tolist())
