@@ -21,6 +21,7 @@ launch() {
     shift
     [ -z "${MODEL:-}" ] || arguments+=("model=$MODEL")
     [ -z "${DATA:-}" ] || arguments+=("data_dir=$DATA")
+    [ "${GPUS:-1}" != 0 ] || export CUDA_VISIBLE_DEVICES=
     [ "${GPUS:-1}" -le 1 ] || launcher=(torchrun --standalone --nproc_per_node "$GPUS")
     "${launcher[@]}" -m hawkeye evaluate "$config" "${arguments[@]}" "$@"
 }

@@ -3,6 +3,7 @@
 #   DATA         folder of annotations and videos         (default: the configuration's)
 #   GPUS         processes on this node, one GPU each; 0 is one process on the CPU, in float32
 #   NODES, NODE_RANK, MASTER_ADDR, MASTER_PORT            for several nodes: run the script on each of them
+#                (NCCL_SOCKET_IFNAME, GLOO_SOCKET_IFNAME   where a node has several networks, the one between them)
 #   ZERO         DeepSpeed's ZeRO stage, 2 or 3           (default: none, plain data parallelism)
 # Further arguments of a script are changes to the configuration, as key=value.
 set -euo pipefail
@@ -23,6 +24,7 @@ launch() {
     [ -z "${DATA:-}" ] || arguments+=("data_dir=$DATA")
     [ -z "${ZERO:-}" ] || arguments+=("deepspeed=configs/deepspeed/zero$ZERO.json")
     if [ "$gpus" = 0 ]; then
+        export CUDA_VISIBLE_DEVICES=
         arguments+=(precision=float32 frozen_precision=float32)
         launcher=(python)
     else
