@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
@@ -61,23 +60,6 @@ def check_input(path: Path, source: str) -> Path:
     if not path.is_file():
         raise AnnotationError(f"{path}: no such file; it is {source}")
     return path
-
-
-def read_json(path: Path, kind: type[Parsed]) -> Parsed:
-    """A JSON file that holds a `kind`.
-
-    Raises:
-        AnnotationError: if it cannot be read or holds something else.
-    """
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise AnnotationError(f"{path}: cannot be read ({error})") from None
-    except json.JSONDecodeError as error:
-        raise AnnotationError(f"{path}: not valid JSON ({error})") from None
-    if not isinstance(content, kind):
-        raise AnnotationError(f"{path}: must hold a {kind.__name__}, not a {type(content).__name__}")
-    return content
 
 
 def read_lines(path: Path) -> list[tuple[str, str]]:

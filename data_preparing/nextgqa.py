@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from data_preparing.conversion import Conversion, Row, check_input, common_arguments, read_json, run
+from data_preparing.conversion import Conversion, Row, check_input, common_arguments, run
 from data_preparing.tables import read_csv
-from hawkeye.data.instruction import AnnotationError, read_span, required
+from hawkeye.data.instruction import AnnotationError, read_json, read_span, required
 
 SOURCE = "test.csv of NExT-GQA, from its project page (Xiao et al., 2024)"
 SPANS_SOURCE = "gsub_test.json of NExT-GQA, from its project page (Xiao et al., 2024)"

@@ -8,8 +8,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from data_preparing.conversion import read_json
-from hawkeye.data.instruction import AnnotationError
+from hawkeye.data.instruction import AnnotationError, read_json
 from hawkeye.data.video import open_video
 
 SHOWN = 5

@@ -94,19 +94,28 @@ def read_json_list(path: Path) -> list[Any]:
     """A JSON file that holds a list.
 
     Raises:
+        AnnotationError: as `read_json` does.
+    """
+    return read_json(path, list)
+
+
+def read_json(path: Path, kind: type[Parsed]) -> Parsed:
+    """A JSON file that holds a `kind`.
+
+    Raises:
         AnnotationError: if the file is missing, is not JSON or holds something else.
     """
     try:
-        rows = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise AnnotationError(f"{path}: no such annotation file") from None
     except (OSError, UnicodeDecodeError) as error:
         raise AnnotationError(f"{path}: cannot be read ({error})") from None
     except json.JSONDecodeError as error:
         raise AnnotationError(f"{path}: not valid JSON ({error})") from None
-    if not isinstance(rows, list):
-        raise AnnotationError(f"{path}: must hold a list of rows, not {type(rows).__name__}")
-    return rows
+    if not isinstance(content, kind):
+        raise AnnotationError(f"{path}: must hold a {kind.__name__}, not a {type(content).__name__}")
+    return content
 
 
 def read_json_lines(path: Path) -> list[tuple[str, dict[str, Any]]]:

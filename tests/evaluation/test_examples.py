@@ -194,7 +194,7 @@ def test_wrong_question_rows(row: Any, message: str, tmp_path: Path) -> None:
     [
         ("[", "not valid JSON"),
         ("", "not valid JSON"),
-        ("{}", "must hold a list of rows, not dict"),
+        ("{}", "must hold a list, not a dict"),
         ("[]", "the list is empty"),
     ],
 )
