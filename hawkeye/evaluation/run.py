@@ -91,7 +91,8 @@ def evaluate(settings: EvaluationSettings, answerer: Answerer | None = None) -> 
 
 
 def read_tasks(settings: EvaluationSettings, skipped: list[str]) -> list[Task[Any]]:
-    """What the settings ask, with the first `limit` examples of each annotation file.
+    """What the settings ask, with the first `limit` examples of each annotation file; questions that are also to be
+    grounded are those of the queries.
 
     Args:
         skipped: with `skip_bad_rows`, what is wrong with each row that is left out is added here.
@@ -111,7 +112,12 @@ def read_tasks(settings: EvaluationSettings, skipped: list[str]) -> list[Task[An
         else:
             tasks.append(SpansInNumbers(name, queries, videos, settings.spans))
     for name, file in settings.videoqa.items():
-        questions = read_qa_examples(settings.data_dir / file.annotations, bad_rows)[: settings.limit]
+        questions = read_qa_examples(settings.data_dir / file.annotations, bad_rows)
+        if settings.limit is not None and name == settings.grounded_qa:
+            queried = {(query.video, query.id) for task in tasks for query in task.examples}
+            questions = [question for question in questions if (question.video, question.id) in queried]
+        else:
+            questions = questions[: settings.limit]
         tasks.append(MultipleChoice(name, questions, _videos(settings, file)))
     if not tasks:
         raise ConfigError(f"evaluation {settings.name!r}: neither 'grounding' nor 'videoqa' names an annotation file")
@@ -137,6 +143,8 @@ def _check_grounded(settings: EvaluationSettings, tasks: Sequence[Task[Any]], ba
                     raise AnnotationError(f"{problem} {WAY_OUT}")
                 bad_rows.append(problem)
                 task.examples.remove(example)
+        if not task.examples:
+            raise AnnotationError(f"{task.name}: no question of {name!r} has the video and qid of any query")
 
 
 def _videos(settings: EvaluationSettings, file: AnnotationFile) -> Videos:

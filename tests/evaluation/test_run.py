@@ -277,11 +277,19 @@ def test_questions_that_are_also_grounded_are_matched_by_video_and_id(folder: Pa
     out = StringIO()
     print_results(results, Console(file=out, width=100))
     assert "Acc@GQA" in out.getvalue()
+    some = evaluate(settings(folder, "grounded_qa=first", "limit=2", "restart=true"), ScriptedAnswerer(oracle))
+    assert some["grounded_qa"]["questions"] == some["videoqa"]["tasks"]["first"]["questions"] == 2
     with pytest.raises(ConfigError, match="'grounded_qa' is 'frist', no task of 'videoqa'; did you mean 'first'"):
         evaluate(settings(folder, "grounded_qa=frist"), ScriptedAnswerer(oracle))
     write_rows(folder, "first", asked[1:])
     with pytest.raises(AnnotationError, match=r"json row 0: no question of 'first' has its video and qid '0'"):
         evaluate(settings(folder, "grounded_qa=first"), ScriptedAnswerer(oracle))
+    arguments = ("grounded_qa=first", "skip_bad_rows=true", "restart=true")
+    results = evaluate(settings(folder, *arguments), ScriptedAnswerer(oracle))
+    assert (results["grounded_qa"]["questions"], len(results["skipped_rows"])) == (3, 1)
+    write_rows(folder, "first", [{**asked[0], "qid": "another"}])
+    with pytest.raises(AnnotationError, match=r"grounding\.json: no question of 'first' has the video and qid of any"):
+        evaluate(settings(folder, *arguments), ScriptedAnswerer(oracle))
 
 
 def test_when_nothing_can_be_read_the_run_still_ends(folder: Path) -> None:
