@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ import av
 import numpy as np
 from av.video.reformatter import VideoReformatter
 
-from hawkeye.data.video_reader import FrameStack, VideoError, VideoReader, one_line
+from hawkeye.data.video_reader import VideoError, VideoReader, one_line
 
 _SEEKABLE_FORMATS = {"mov", "matroska"}
 """Containers (mp4 and its kin, mkv and webm) that know where their keyframes are; others are read from the start."""
@@ -153,17 +153,15 @@ class PyAVReader(VideoReader):
             raise VideoError(f"{self.path}: is damaged: frame {index} of {self.num_frames} cannot be decoded")
         return frame
 
-    def _decode(self, indices: list[int]) -> np.ndarray:
-        stack = FrameStack(self.path, len(indices))
+    def _decode(self, indices: list[int]) -> Iterable[np.ndarray]:
         try:
-            for place, index in enumerate(indices):
-                stack.put(place, self._image(self._frame(index)))
+            for index in indices:
+                yield self._image(self._frame(index))
         except (av.FFmpegError, VideoError) as error:
             self.position = self.num_frames
             if isinstance(error, VideoError):
                 raise
             raise VideoError(f"{self.path}: is damaged ({one_line(error)})") from None
-        return stack.array
 
     def _image(self, frame: av.VideoFrame) -> np.ndarray:
         # One reformatter for all frames: making one for each takes ten times as long.
@@ -196,7 +194,7 @@ class DecordReader(PyAVReader):
             and context.width % 2 == context.height % 2 == 0
         )
 
-    def _decode(self, indices: list[int]) -> np.ndarray:
+    def _decode(self, indices: list[int]) -> Iterable[np.ndarray]:
         if self.may_use_decord and indices[-1] - indices[0] >= _DENSE * len(indices):
             import decord
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 import struct
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
-from hawkeye.data.video_reader import FrameStack, VideoError, VideoReader, one_line
+from hawkeye.data.video_reader import VideoError, VideoReader, one_line
 
 IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp"}
 
@@ -40,15 +41,14 @@ class GifReader(VideoReader):
         """Length in seconds, the last frame's own included."""
         return sum(self.lengths)
 
-    def _decode(self, indices: list[int]) -> np.ndarray:
-        stack = FrameStack(self.path, len(indices))
-        for place, index in enumerate(indices):
+    def _decode(self, indices: list[int]) -> Iterable[np.ndarray]:
+        for index in indices:
             try:
                 self.image.seek(index)
-                stack.put(place, np.asarray(self.image.convert("RGB")))
+                picture = np.asarray(self.image.convert("RGB"))
             except _PICTURE_ERRORS as error:
                 raise VideoError(f"{self.path}: frame {index} cannot be read ({one_line(error)})") from None
-        return stack.array
+            yield picture
 
     def close(self) -> None:
         self.image.close()
@@ -69,16 +69,14 @@ class FolderReader(VideoReader):
         self.files = sorted(files, key=lambda file: _natural(file.name))
         super().__init__(path, np.arange(len(files)) / fps, fps)
 
-    def _decode(self, indices: list[int]) -> np.ndarray:
-        stack = FrameStack(self.path, len(indices))
-        for place, index in enumerate(indices):
+    def _decode(self, indices: list[int]) -> Iterable[np.ndarray]:
+        for index in indices:
             try:
                 with Image.open(self.files[index]) as image:
                     picture = np.asarray(image.convert("RGB"))
             except _PICTURE_ERRORS as error:
                 raise VideoError(f"{self.files[index]}: cannot be read as an image ({one_line(error)})") from None
-            stack.put(place, picture)
-        return stack.array
+            yield picture
 
 
 def _natural(name: str) -> list[tuple[int, str]]:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
 
 import numpy as np
+
+PictureTransform = Callable[[np.ndarray], np.ndarray]
+"""A uint8 picture `[H, W, 3]` of any size to one of a fixed size."""
 
 
 class VideoError(ValueError):
@@ -49,11 +52,16 @@ class VideoReader(ABC):
         even = np.arange(self.num_frames) / self.fps
         return bool(np.abs(self.seconds - even).max() <= 0.25 / self.fps)
 
-    def frames(self, indices: Sequence[int]) -> np.ndarray:
+    def frames(self, indices: Sequence[int], transform: PictureTransform | None = None) -> np.ndarray:
         """Frames by index, uint8 RGB `[T, H, W, 3]`, upright; `indices` may repeat and come in any order.
 
-        Only the frames asked for are kept in memory. Rising indices are read in one pass, and a call that goes on
-        where the last one ended continues it, so a long video can be read in pieces.
+        Only the frames asked for are kept in memory, and of each only what `transform` makes of it. Rising indices are
+        read in one pass, and a call that goes on where the last one ended continues it, so a long video can be read in
+        pieces.
+
+        Args:
+            indices: frames in [0, num_frames).
+            transform: applied to every picture as soon as it is decoded (crop, resize); its results have one shape.
 
         Raises:
             IndexError: if there are no indices, or one is not in [0, num_frames).
@@ -65,12 +73,25 @@ class VideoReader(ABC):
             raise IndexError(f"{self.path}: no frames asked for")
         if distinct[0] < 0 or distinct[-1] >= self.num_frames:
             raise IndexError(f"{self.path}: frames {distinct[0]} to {distinct[-1]} asked for, it has {self.num_frames}")
-        decoded = self._decode(distinct)
+        decoded = self._stack(self._decode(distinct), len(distinct), transform)
         return decoded if wanted == distinct else decoded[np.searchsorted(distinct, wanted)]
 
+    def _stack(self, pictures: Iterable[np.ndarray], count: int, transform: PictureTransform | None) -> np.ndarray:
+        """`count` pictures `[H, W, 3]` of one size as an array `[T, H, W, 3]`, without holding them twice."""
+        stack = np.empty(0, dtype=np.uint8)
+        for index, picture in enumerate(pictures):
+            kept = picture if transform is None else transform(picture)
+            if not index:
+                stack = np.empty((count, *kept.shape), dtype=np.uint8)
+            if kept.shape != stack.shape[1:]:
+                sizes = " and ".join(f"{shape[1]}x{shape[0]}" for shape in (stack.shape[1:], kept.shape))
+                raise VideoError(f"{self.path}: its frames differ in size: {sizes}")
+            stack[index] = kept
+        return stack
+
     @abstractmethod
-    def _decode(self, indices: list[int]) -> np.ndarray:
-        """Frames at rising, distinct, valid indices."""
+    def _decode(self, indices: list[int]) -> Iterable[np.ndarray]:
+        """Pictures `[H, W, 3]` at rising, distinct, valid indices, one after the other."""
 
     def close(self) -> None:  # noqa: B027  # a folder has nothing to free
         """Frees the file."""
@@ -82,28 +103,6 @@ class VideoReader(ABC):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
-
-
-class FrameStack:
-    """Gathers images of one size into an array `[T, H, W, 3]` without holding them twice."""
-
-    def __init__(self, path: Path, length: int) -> None:
-        self.path = path
-        self.length = length
-        self.array = np.empty(0, dtype=np.uint8)
-
-    def put(self, place: int, image: np.ndarray) -> None:
-        """Stores an image `[H, W, 3]`.
-
-        Raises:
-            VideoError: if its size is not that of the images before it.
-        """
-        if not self.array.size:
-            self.array = np.empty((self.length, *image.shape), dtype=np.uint8)
-        if image.shape != self.array.shape[1:]:
-            sizes = " and ".join(f"{shape[1]}x{shape[0]}" for shape in (self.array.shape[1:], image.shape))
-            raise VideoError(f"{self.path}: its frames differ in size: {sizes}")
-        self.array[place] = image
 
 
 def one_line(error: BaseException) -> str:
