@@ -12,7 +12,7 @@ import numpy as np
 
 from data_preparing.conversion import Conversion, Row, check_input, common_arguments, run
 from data_preparing.moments import Moment, fitted, read_wording, training_rows, wording_arguments
-from hawkeye.data.instruction import AnnotationError, read_json, read_span, required
+from hawkeye.annotations import AnnotationError, read_json, read_span, required
 from hawkeye.temporal import Span
 
 KINDS = ("test_grounding", "choice", "grounding", "caption")

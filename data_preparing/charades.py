@@ -11,7 +11,7 @@ from pathlib import Path
 from data_preparing.conversion import Conversion, Row, check_input, common_arguments, read_lines, run
 from data_preparing.moments import Moment, fitted, read_wording, training_rows, wording_arguments
 from data_preparing.video_lengths import read_lengths
-from hawkeye.data.instruction import AnnotationError, read_span
+from hawkeye.annotations import AnnotationError, read_span
 from hawkeye.temporal import Span
 
 KINDS = ("test_grounding", "choice", "grounding", "caption")

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
-from hawkeye.data.instruction import AnnotationError
+from hawkeye.annotations import AnnotationError
 from hawkeye.files import write_json
 
 SHOWN = 10

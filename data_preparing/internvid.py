@@ -11,7 +11,7 @@ from typing import Any
 
 from data_preparing.conversion import Conversion, Row, common_arguments, run
 from data_preparing.moments import Moment, read_wording, training_rows, wording_arguments
-from hawkeye.data.instruction import AnnotationError, read_json_lines, read_span, required
+from hawkeye.annotations import AnnotationError, read_json_lines, read_span, required
 
 KINDS = ("grounding", "choice", "caption", "choice_caption")
 SOURCE = "the last file of python -m data_preparing.internvid_g, or InternVid-G as published (Wang et al., 2024)"

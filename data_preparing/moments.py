@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from data_preparing.conversion import Conversion, Row
-from hawkeye.data.instruction import AnnotationError, read_json
+from hawkeye.annotations import AnnotationError, read_json
 from hawkeye.prompts import CHOICE_SENTENCES, GROUNDING_INSTRUCTION, GROUNDING_QUESTION, lettered, multiple_choice
 from hawkeye.temporal import Choice, Span
 

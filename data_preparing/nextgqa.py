@@ -10,7 +10,7 @@ from typing import Any
 
 from data_preparing.conversion import Conversion, Row, check_input, common_arguments, run
 from data_preparing.tables import read_csv
-from hawkeye.data.instruction import AnnotationError, read_json, read_span, required
+from hawkeye.annotations import AnnotationError, read_json, read_span, required
 
 SOURCE = "test.csv of NExT-GQA, from its project page (Xiao et al., 2024)"
 SPANS_SOURCE = "gsub_test.json of NExT-GQA, from its project page (Xiao et al., 2024)"

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from hawkeye.data.instruction import AnnotationError, read_json
+from hawkeye.annotations import AnnotationError, read_json
 from hawkeye.data.video import open_video
 
 SHOWN = 5

@@ -16,8 +16,8 @@ from typing import Any
 
 from data_preparing.conversion import Conversion, Row, check_input, common_arguments, run
 from data_preparing.tables import filled, read_csv
+from hawkeye.annotations import AnnotationError, read_json, read_json_lines, read_json_list, read_span, required
 from hawkeye.config import nearest
-from hawkeye.data.instruction import AnnotationError, read_json, read_json_lines, read_json_list, read_span, required
 from hawkeye.evaluation.submissions import star_submission, tvqa_submission
 
 SOURCES = {

@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 from rich.table import Table
 
+from hawkeye.annotations import AnnotationError
 from hawkeye.config import ConfigError, TrainSettings, load_settings
-from hawkeye.data.instruction import AnnotationError
 from hawkeye.data.sources import file_of, read_source
 from hawkeye.data.video import VideoError, open_video
 from hawkeye.evaluation.examples import Example, read_grounding_examples, read_qa_examples

@@ -9,7 +9,7 @@ from typing import Any
 from data_preparing.internvid_g.files import VIDEO_SUFFIXES
 from data_preparing.internvid_g.runner import Item, Outcome, Stage, Worker
 from data_preparing.internvid_g.settings import ChainSettings
-from hawkeye.data.instruction import AnnotationError, read_json_lines, read_json_list
+from hawkeye.annotations import AnnotationError, read_json_lines, read_json_list
 
 ID_LENGTH = 11
 """Letters of a YouTube id."""

@@ -9,7 +9,7 @@ import numpy as np
 
 from data_preparing.internvid_g.runner import Item, Row
 from data_preparing.internvid_g.settings import ChainSettings
-from hawkeye.data.instruction import AnnotationError, read_json_lines, read_span, required
+from hawkeye.annotations import AnnotationError, read_json_lines, read_span, required
 from hawkeye.temporal import Span
 
 VIDEO_SUFFIXES = {".mp4", ".m4v", ".mkv", ".webm", ".avi", ".mov", ".flv", ".wmv", ".mpg", ".mpeg", ".ts", ".3gp"}

@@ -8,7 +8,7 @@ from typing import Any
 from data_preparing.internvid_g.files import one_row, read_matrix, read_scenes, rows_by_video
 from data_preparing.internvid_g.rules import merge_groups, merge_similarity
 from data_preparing.internvid_g.runner import Item, Outcome, Row, Stage, Worker
-from hawkeye.data.instruction import AnnotationError
+from hawkeye.annotations import AnnotationError
 
 MERGED = "scene merged into the one before"
 

@@ -12,7 +12,7 @@ from data_preparing.internvid_g.rules import NegativeRules, NegativeSpan, near_d
 from data_preparing.internvid_g.runner import Item, Outcome, Row, Stage, Worker
 from data_preparing.internvid_g.scoring import captions_of
 from data_preparing.internvid_g.settings import ChainSettings
-from hawkeye.data.instruction import AnnotationError, read_json_lines, read_span, required
+from hawkeye.annotations import AnnotationError, read_json_lines, read_span, required
 from hawkeye.data.video import open_video
 from hawkeye.temporal import Span
 

@@ -14,7 +14,7 @@ from tqdm import tqdm
 from data_preparing.internvid_g.files import one_row, read_scenes, rows_by_video
 from data_preparing.internvid_g.runner import Row
 from data_preparing.internvid_g.settings import ChainSettings
-from hawkeye.data.instruction import read_json_lines
+from hawkeye.annotations import read_json_lines
 from hawkeye.data.video import VideoError, open_video
 from hawkeye.files import write_text
 from hawkeye.report.embedding import embedded_frame

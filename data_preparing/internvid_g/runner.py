@@ -16,8 +16,8 @@ from typing import Any, ClassVar
 from tqdm import tqdm
 
 from data_preparing.internvid_g.settings import ChainSettings
+from hawkeye.annotations import AnnotationError
 from hawkeye.config import ConfigError
-from hawkeye.data.instruction import AnnotationError
 from hawkeye.files import remove, written_whole
 
 Row = dict[str, Any]

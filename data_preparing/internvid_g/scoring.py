@@ -11,7 +11,7 @@ from data_preparing.internvid_g.clip import Clip, cosine
 from data_preparing.internvid_g.files import rows_by_video
 from data_preparing.internvid_g.runner import Item, Outcome, Row, Stage, Worker
 from data_preparing.internvid_g.scene_frames import read_frames, scored_frames
-from hawkeye.data.instruction import AnnotationError, read_span, required
+from hawkeye.annotations import AnnotationError, read_span, required
 from hawkeye.data.video import open_video
 from hawkeye.temporal import Span
 

@@ -12,7 +12,7 @@ from rich.table import Table
 from data_preparing.internvid_g.chain import STAGES
 from data_preparing.internvid_g.runner import log_of
 from data_preparing.internvid_g.settings import ChainSettings
-from hawkeye.data.instruction import AnnotationError, read_json_lines, read_span
+from hawkeye.annotations import AnnotationError, read_json_lines, read_span
 from hawkeye.tables import table
 
 PERCENTILES = (5, 50, 95)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from hawkeye.annotations import AnnotationError
 from hawkeye.config import SourceSettings
-from hawkeye.data.instruction import AnnotationError, Record
+from hawkeye.data.instruction import Record
 from hawkeye.prompts import CHOICE_SENTENCES, Turn
 from hawkeye.temporal import (
     Span,

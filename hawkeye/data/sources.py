@@ -10,9 +10,10 @@ from pathlib import Path
 import numpy as np
 from torch.utils.data import Dataset
 
+from hawkeye.annotations import AnnotationError
 from hawkeye.config import SourceSettings, StageSettings, nearest
 from hawkeye.data.frames import FrameStore, ShownVideo
-from hawkeye.data.instruction import AnnotationError, Record, read_records
+from hawkeye.data.instruction import Record, read_records
 from hawkeye.data.sampling import training_indices
 from hawkeye.data.segments import check_templates, draw_window, turns_about, turns_in
 from hawkeye.data.video import VideoError

@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
-from hawkeye.data.instruction import AnnotationError, parse_rows, read_json_lines, read_json_list, read_span, required
+from hawkeye.annotations import AnnotationError, parse_rows, read_json_lines, read_json_list, read_span, required
 from hawkeye.prompts import LETTERS
 from hawkeye.temporal import Span
 

@@ -6,7 +6,7 @@ import json
 from collections import Counter
 from pathlib import Path
 
-from hawkeye.data.instruction import AnnotationError, read_json_lines
+from hawkeye.annotations import AnnotationError, read_json_lines
 from hawkeye.files import write_text
 
 GROUNDING_FIELDS = ("video_fname", "duration", "question", "pred_span", "gt_span", "pred_answer_list", "iou")

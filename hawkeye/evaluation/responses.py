@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from hawkeye.data.instruction import AnnotationError
+from hawkeye.annotations import AnnotationError
 from hawkeye.files import write_text
 from hawkeye.temporal import Choice, Span, whole_window_choice
 

@@ -12,8 +12,8 @@ from typing import Any
 from tqdm import tqdm
 
 from hawkeye import processes
+from hawkeye.annotations import WAY_OUT, AnnotationError
 from hawkeye.config import ConfigError, nearest
-from hawkeye.data.instruction import WAY_OUT, AnnotationError
 from hawkeye.data.video import VideoError, open_video
 from hawkeye.evaluation.answering import Answerer
 from hawkeye.evaluation.examples import Example, read_grounding_examples, read_qa_examples

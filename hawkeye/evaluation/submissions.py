@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from hawkeye.annotations import AnnotationError, read_json_lines, read_json_list, required
 from hawkeye.config import nearest
-from hawkeye.data.instruction import AnnotationError, read_json_lines, read_json_list, required
 from hawkeye.files import write_text, written_whole
 from hawkeye.prompts import parse_letter
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from hawkeye.data.instruction import AnnotationError
+from hawkeye.annotations import AnnotationError
 from hawkeye.data.video import VideoError, open_video
 from hawkeye.evaluation.examples import Example
 from hawkeye.files import write_text

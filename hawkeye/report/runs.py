@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hawkeye.data.instruction import AnnotationError, read_json_lines, read_span, required
+from hawkeye.annotations import AnnotationError, read_json_lines, read_span, required
 from hawkeye.evaluation.settings import EvaluationSettings
 from hawkeye.evaluation.tasks import Videos
 from hawkeye.prompts import LETTERS, parse_letter

@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from hawkeye.annotations import AnnotationError
 from hawkeye.config import TrainSettings
 from hawkeye.data.frame_cache import FrameCache
 from hawkeye.data.frames import FrameStore
-from hawkeye.data.instruction import AnnotationError
 from hawkeye.data.sources import Source, read_source
 from hawkeye.data.video import VideoError, open_video
 

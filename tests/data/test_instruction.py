@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from hawkeye.annotations import AnnotationError
 from hawkeye.config import SourceSettings
-from hawkeye.data.instruction import AnnotationError, read_records
+from hawkeye.data.instruction import read_records
 from hawkeye.data.segments import check_templates, draw_window, turns_about, turns_in
 from hawkeye.prompts import CHOICE_SENTENCES, Turn
 from hawkeye.temporal import Choice, Span

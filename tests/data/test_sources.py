@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from hawkeye.annotations import AnnotationError
 from hawkeye.config import SourceSettings, StageSettings
 from hawkeye.data.frame_cache import FrameCache
-from hawkeye.data.instruction import AnnotationError
 from hawkeye.data.sources import Source, TrainingSet, read_source
 from hawkeye.prompts import CHOICE_SENTENCES
 from hawkeye.temporal import Choice

@@ -17,8 +17,8 @@ from data_preparing.internvid_g.download import read_ids
 from data_preparing.internvid_g.runner import failures_path, log_of
 from data_preparing.internvid_g.scenes import Scenes
 from data_preparing.internvid_g.settings import ChainSettings
+from hawkeye.annotations import AnnotationError
 from hawkeye.config import TrainSettings, check_settings, load_settings
-from hawkeye.data.instruction import AnnotationError
 from hawkeye.training.run import train
 from tests.data_preparing.small_chain import FPS, ROOT, rows, write_config
 from tests.training.conftest import MODEL

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from hawkeye.data.instruction import AnnotationError
+from hawkeye.annotations import AnnotationError
 from hawkeye.evaluation.examples import (
     GroundingExample,
     QAExample,

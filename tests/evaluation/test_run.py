@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 from rich.console import Console
 
+from hawkeye.annotations import AnnotationError
 from hawkeye.config import ConfigError, check_settings, load_settings
-from hawkeye.data.instruction import AnnotationError
 from hawkeye.evaluation.answering import Answerer
 from hawkeye.evaluation.examples import QAExample
 from hawkeye.evaluation.predictions import QAPrediction

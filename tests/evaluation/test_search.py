@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from hawkeye.annotations import AnnotationError
 from hawkeye.config import ConfigError, load_settings
-from hawkeye.data.instruction import AnnotationError
 from hawkeye.evaluation import calibration
 from hawkeye.evaluation.belief import CANDIDATE_IOU, NUM_CANDIDATES, SpanSpace, absence
 from hawkeye.evaluation.calibration import WINDOWS_PER_QUERY, calibrate

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 from rich.console import Console
 
+from hawkeye.annotations import AnnotationError
 from hawkeye.config import ConfigError, check_settings
-from hawkeye.data.instruction import AnnotationError
 from hawkeye.evaluation.answering import Question, View
 from hawkeye.evaluation.report import print_results
 from hawkeye.evaluation.run import evaluate

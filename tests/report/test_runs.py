@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from hawkeye.data.instruction import AnnotationError
+from hawkeye.annotations import AnnotationError
 from hawkeye.evaluation.original import write_original
 from hawkeye.report.runs import read_runs
 from hawkeye.temporal import Choice, Span

@@ -10,8 +10,8 @@ import pytest
 import torch
 import yaml
 
+from hawkeye.annotations import AnnotationError
 from hawkeye.config import ConfigError
-from hawkeye.data.instruction import AnnotationError
 from hawkeye.data.video import VideoError
 from hawkeye.models.hawkeye import HawkEye
 from hawkeye.models.processing import HawkEyeProcessor

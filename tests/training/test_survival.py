@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 import torch
 
+from hawkeye.annotations import AnnotationError
 from hawkeye.config import ConfigError
-from hawkeye.data.instruction import AnnotationError
 from hawkeye.data.video import VideoError
 from hawkeye.models.hawkeye import HawkEye
 from hawkeye.models.weight_files import WeightFileError, read_weights
