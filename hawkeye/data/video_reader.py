@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
 from functools import cached_property
@@ -20,6 +21,35 @@ class VideoError(ValueError):
     def __init__(self, message: str) -> None:
         # File names need not be UTF-8; a message that cannot be printed would hide the file.
         super().__init__(message.encode("utf-8", "backslashreplace").decode())
+
+
+def _max_pixels() -> int:
+    name = "HAWKEYE_MAX_PIXELS"
+    told = os.environ.get(name, str(2**26))
+    if not told.isdecimal() or not int(told):
+        raise ValueError(f"the environment variable {name} must be a positive whole number, not {told!r}")
+    return int(told)
+
+
+MAX_PIXELS = _max_pixels()
+"""Largest pictures that are decoded, width times height; by default 8,192 by 8,192, 200 MB each.
+
+A file of a few hundred bytes can promise pictures that fill any memory. The environment variable HAWKEYE_MAX_PIXELS
+sets another limit.
+"""
+
+
+def check_size(path: Path, width: int, height: int) -> None:
+    """Refuses pictures that are too large to decode.
+
+    Raises:
+        VideoError: naming the limit and how to raise it.
+    """
+    if width * height > MAX_PIXELS:
+        raise VideoError(
+            f"{path}: pictures of {width} x {height} have more than {MAX_PIXELS} pixels; the environment variable "
+            "HAWKEYE_MAX_PIXELS sets another limit"
+        )
 
 
 class VideoReader(ABC):
