@@ -9,26 +9,19 @@ from typing import Protocol
 
 import numpy as np
 
+from hawkeye.data.clock import Timeline
 from hawkeye.data.video import open_video
 from hawkeye.data.video_reader import VideoReader
 
 Transform = Callable[[np.ndarray, np.random.Generator], np.ndarray]
-"""uint8 frames `[T, H, W, 3]` of any size to uint8 frames `[T, S, S, 3]`; may draw from the generator."""
+"""uint8 frames `[T, H, W, 3]` of any size to uint8 frames `[T, S, S, 3]`; may draw from the generator.
+
+It is given one picture at a time, and for each a generator of the same state, so it draws the same for all.
+"""
 
 
-class ShownVideo(Protocol):
-    """A video of which frames are picked.
-
-    Attributes:
-        seconds: `[F]` presentation times of its frames.
-        duration: its length in seconds.
-    """
-
-    @property
-    def seconds(self) -> np.ndarray: ...
-
-    @property
-    def duration(self) -> float: ...
+class ShownVideo(Timeline, Protocol):
+    """A video of which frames are picked."""
 
     def pick(self, indices: Sequence[int], rng: np.random.Generator) -> np.ndarray:
         """Frames by index, uint8 `[T, S, S, 3]`."""
@@ -47,11 +40,14 @@ class FrameStore(Protocol):
 
 class _OpenVideo:
     def __init__(self, reader: VideoReader, transform: Transform) -> None:
-        self.seconds, self.duration = reader.seconds, reader.duration
+        self.path, self.seconds, self.duration, self.fps = reader.path, reader.seconds, reader.duration, reader.fps
         self._reader, self._transform = reader, transform
 
     def pick(self, indices: Sequence[int], rng: np.random.Generator) -> np.ndarray:
-        return self._transform(self._reader.frames(indices), rng)
+        seed = int(rng.integers(2**63))
+        return self._reader.frames(
+            indices, lambda picture: self._transform(picture[None], np.random.default_rng(seed))[0]
+        )
 
 
 class FrameFiles:

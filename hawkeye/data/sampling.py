@@ -1,4 +1,7 @@
-"""Which frames of a video to show: the samplers of the original's training and evaluation. Indices only."""
+"""The samplers of the original's training and evaluation, on indices: frames of a constant rate, or a clock's ticks.
+
+`hawkeye.data.clock` is what chooses a video's frames; nothing else should call these.
+"""
 
 from __future__ import annotations
 
@@ -39,7 +42,8 @@ def training_indices(
     """One frame from each of `num_frames` equal intervals of a window.
 
     Args:
-        num_frames: how many frames to show; a video with fewer repeats its last chosen one.
+        num_frames: how many frames to show. A video with fewer repeats them evenly, as evaluation does; without `rng`,
+            the last one (Parity).
         video_length: frames of the video.
         start_ratio: where the window begins, as a share of the video.
         end_ratio: where it ends.
@@ -53,7 +57,7 @@ def training_indices(
         raise ValueError(f"cannot choose {num_frames} frames of a video of {video_length}")
     if not 0 <= start_ratio <= end_ratio:
         raise ValueError(f"a window from {start_ratio} to {end_ratio} of the video is none")
-    chosen = min(num_frames, video_length)
+    chosen = min(num_frames, video_length) if rng is None else num_frames
     first, stop = round(start_ratio * video_length), round(end_ratio * video_length)
     bounds = np.linspace(first, stop, chosen + 1).astype(int)
     if rng is None:

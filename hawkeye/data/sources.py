@@ -12,9 +12,9 @@ from torch.utils.data import Dataset
 
 from hawkeye.annotations import AnnotationError
 from hawkeye.config import SourceSettings, StageSettings, nearest
+from hawkeye.data.clock import choose_frames
 from hawkeye.data.frames import FrameStore, ShownVideo
 from hawkeye.data.instruction import Record, read_records
-from hawkeye.data.sampling import training_indices
 from hawkeye.data.segments import check_templates, draw_window, turns_about, turns_in
 from hawkeye.data.video import VideoError
 from hawkeye.prompts import Turn
@@ -180,28 +180,14 @@ class TrainingSet(Dataset["Sample | Unreadable"]):
     def _sample(self, source: Source, record: Record, video: ShownVideo, rng: np.random.Generator) -> Sample:
         window = draw_window(record, source.settings, rng, self.stage.num_frames)
         window = window or Span(0.0, video.duration)
-        if window.start >= video.duration:
-            raise VideoError(
-                f"{record.place}: the window begins at second {window.start:g}, the video ends at {video.duration:g}"
-            )
-        # Annotated ends may lie a little beyond the file's; what is shown cannot.
-        shown = Span(window.start, min(window.end, video.duration))
-        frames, seconds, positions = self._read(video, shown, rng)
+        frames, seconds, positions = self._read(video, window, rng)
         conversations = self._conversations(source, record, window, video.duration, rng)
         return Sample(frames, seconds, positions, None, conversations, record.place, source.name)
 
     def _read(
         self, video: ShownVideo, window: Span, rng: np.random.Generator
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        indices = np.array(
-            training_indices(
-                self.num_positions,
-                len(video.seconds),
-                window.start / video.duration,
-                window.end / video.duration,
-                rng,
-            )
-        )
+        indices = choose_frames(video, window, self.num_positions, rng)
         positions = np.arange(self.num_positions)
         if self.stage.num_frames < self.num_positions:
             positions = np.sort(rng.choice(self.num_positions, self.stage.num_frames, replace=False))

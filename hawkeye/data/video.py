@@ -10,8 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
-from hawkeye.data.sampling import evaluation_indices
-from hawkeye.data.video_reader import VideoError, VideoReader, one_line
+from hawkeye.data.clock import choose_frames
+from hawkeye.data.video_reader import PictureTransform, VideoError, VideoReader, one_line
 from hawkeye.temporal import Span
 
 __all__ = ["BACKENDS", "VideoError", "VideoReader", "open_video", "read_window", "read_windows"]
@@ -75,17 +75,19 @@ def _has_decord() -> bool:
 
 
 def read_window(
-    reader: VideoReader, window: Span | None, num_frames: int, rng: np.random.Generator | None = None
+    reader: VideoReader,
+    window: Span | None,
+    num_frames: int,
+    rng: np.random.Generator | None = None,
+    transform: PictureTransform | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The frames to show of a window, one from each of `num_frames` equal parts.
-
-    At constant frame rates they are those of the original's evaluation (`evaluation_indices`); at variable ones the
-    frames shown in the middle of each part, as their timestamps say, and none from outside the window.
+    """The frames to show of a window, as `choose_frames` chooses them.
 
     Args:
         window: in seconds; None is the whole video. What lies beyond the video's end is left out.
         num_frames: how many frames; a window with fewer repeats some.
         rng: draws the moment within each part, in place of the middle.
+        transform: see `VideoReader.frames`.
 
     Returns:
         Frames uint8 `[T, H, W, 3]` and their times `[T]` in seconds relative to the start of the window, >= 0.
@@ -94,20 +96,24 @@ def read_window(
         ValueError: if `num_frames` is not positive.
         VideoError: if the window begins where the video has ended, or a frame cannot be decoded.
     """
-    ((frames, seconds),) = read_windows(reader, [window], num_frames, rng)
+    ((frames, seconds),) = read_windows(reader, [window], num_frames, rng, transform)
     return frames, seconds
 
 
 def read_windows(
-    reader: VideoReader, windows: Sequence[Span | None], num_frames: int, rng: np.random.Generator | None = None
+    reader: VideoReader,
+    windows: Sequence[Span | None],
+    num_frames: int,
+    rng: np.random.Generator | None = None,
+    transform: PictureTransform | None = None,
 ) -> list[tuple[np.ndarray, np.ndarray]]:
     """What `read_window` reads of each of several windows of one video, decoded together in one pass.
 
     Args, Raises: as `read_window` has them.
     """
-    shown = [_indices(reader, window, num_frames, rng) for window in windows]
-    wanted = sorted({index for indices in shown for index in indices})
-    frames = reader.frames(wanted)
+    shown = [choose_frames(reader, window, num_frames, rng) for window in windows]
+    wanted = np.unique(np.concatenate(shown))
+    frames = reader.frames(wanted.tolist(), transform)
     return [
         (
             frames[np.searchsorted(wanted, indices)],
@@ -115,28 +121,3 @@ def read_windows(
         )
         for indices, window in zip(shown, windows)
     ]
-
-
-def _indices(reader: VideoReader, window: Span | None, num_frames: int, rng: np.random.Generator | None) -> list[int]:
-    """Which frames `read_window` shows."""
-    shown = Span(0.0, reader.duration) if window is None else window
-    if shown.start >= reader.duration:
-        raise VideoError(
-            f"{reader.path}: the window begins at second {shown.start:g}, the video ends at {reader.duration:g}"
-        )
-    if rng is None and reader.has_constant_rate:
-        return evaluation_indices(num_frames, reader.fps, reader.num_frames - 1, window)
-    evaluation_indices(num_frames, reader.fps, reader.num_frames - 1, window)  # refuses what it cannot show
-    offsets = np.full(num_frames, 0.5) if rng is None else rng.random(num_frames)
-    return _indices_by_time(reader, shown, offsets)
-
-
-def _indices_by_time(reader: VideoReader, window: Span, offsets: np.ndarray) -> list[int]:
-    """The frame shown at each offset (in [0, 1)) into each of `len(offsets)` equal parts of a window."""
-    start, end = max(0.0, window.start), min(window.end, reader.duration)
-    moments = start + (np.arange(len(offsets)) + offsets) * max(0.0, end - start) / len(offsets)
-    # A frame that began before the window is still shown at its start, but is not of the window.
-    first = np.searchsorted(reader.seconds, start, side="left")
-    last = np.searchsorted(reader.seconds, end, side="right") - 1
-    indices = np.searchsorted(reader.seconds, moments, side="right") - 1
-    return [int(index) for index in (np.clip(indices, first, last) if first <= last else indices)]

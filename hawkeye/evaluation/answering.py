@@ -160,8 +160,10 @@ class Answerer:
 
     def _read(self, views: Sequence[View]) -> list[tuple[Tensor, np.ndarray]]:
         """Pixels `[T, 3, H, W]` of each window of one video, and the frames' times `[T]`."""
-        read = read_windows(views[0].reader, [view.window for view in views], self.num_frames)
-        return [(self.processor.pixel_values(frames), seconds) for frames, seconds in read]
+        processor = self.processor
+        windows = [view.window for view in views]
+        read = read_windows(views[0].reader, windows, self.num_frames, transform=processor.resize_frame)
+        return [(processor.normalize_for_evaluation(frames), seconds) for frames, seconds in read]
 
     @torch.inference_mode()
     def probabilities(self, questions: Sequence[Question]) -> list[list[float]]:

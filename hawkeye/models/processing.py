@@ -28,6 +28,9 @@ STATISTICS = {
 }
 """Mean and standard deviation of the channels R, G, B, by the names that configurations use."""
 
+LONGEST_SIDE = 16
+"""Times the short side: of pictures that are longer, the middle alone is resized, as the rest takes much memory."""
+
 
 def normalisation(settings: ModelSettings) -> dict[str, Any]:
     """The arguments of `HawkEyeProcessor` that say how frames are normalised."""
@@ -89,7 +92,11 @@ class HawkEyeProcessor(ProcessorMixin):
         Raises:
             ValueError: if the frames have another shape or type.
         """
-        return self.normalize(torch.from_numpy(self.resize_frames(frames)), self.eval_mean, self.eval_std)
+        return self.normalize_for_evaluation(self.resize_frames(frames))
+
+    def normalize_for_evaluation(self, frames: np.ndarray) -> Tensor:
+        """The second half of `pixel_values`: of frames as `resize_frames` leaves them."""
+        return self.normalize(torch.from_numpy(frames), self.eval_mean, self.eval_std)
 
     def resize_frames(self, frames: np.ndarray) -> np.ndarray:
         """The first half of `pixel_values`: uint8 `[T, image_size, image_size, 3]` of uint8 `[T, H, W, 3]`.
@@ -99,7 +106,12 @@ class HawkEyeProcessor(ProcessorMixin):
         """
         if frames.dtype != np.uint8 or frames.ndim != 4 or frames.shape[-1] != 3:
             raise ValueError(f"frames must be uint8 [T, H, W, 3], not {frames.dtype} {list(frames.shape)}")
-        return np.stack([self._centre_square(Image.fromarray(frame)) for frame in frames])
+        return np.stack([self.resize_frame(frame) for frame in frames])
+
+    def resize_frame(self, frame: np.ndarray) -> np.ndarray:
+        """`resize_frames` of one uint8 frame `[H, W, 3]`: a `transform` of `VideoReader.frames`."""
+        cut = _without_ends(frame)
+        return self._centre_square(Image.fromarray(np.ascontiguousarray(cut)))
 
     def normalize(self, frames: Tensor, mean: Sequence[float], std: Sequence[float]) -> Tensor:
         """float32 `[..., 3, S, S]` of uint8 `[..., S, S, 3]`: values in [0, 1], less `mean`, divided by `std`."""
@@ -152,3 +164,10 @@ class HawkEyeProcessor(ProcessorMixin):
     def _encode_part(self, text: str, start: int) -> tuple[list[int], list[Offsets]]:
         encoded = self.tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
         return encoded.input_ids, [(start + first, start + last) for first, last in encoded.offset_mapping]
+
+
+def _without_ends(frame: np.ndarray) -> np.ndarray:
+    """The middle of a picture `[H, W, 3]` whose long side is more than `LONGEST_SIDE` times the short one."""
+    longest = LONGEST_SIDE * min(frame.shape[:2])
+    top, left = (max(0, side - longest) // 2 for side in frame.shape[:2])
+    return frame[top : frame.shape[0] - top, left : frame.shape[1] - left]

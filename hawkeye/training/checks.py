@@ -79,7 +79,7 @@ def check_videos(
         missing = [f"{path}: no such file" for path in paths if not there[path]]
         if isinstance(frames, FrameCache):
             opened = len(found)
-            unreadable = list(frames.fill(sorted(found), torch.get_num_threads()).values())
+            unreadable = list(frames.fill(sorted(found), torch.get_num_threads(), source.settings.fps).values())
         else:
             opened = min(OPENED_PER_SOURCE, len(found))
             unreadable = _failures(source, found, opened, settings.seed)

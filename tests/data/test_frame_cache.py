@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from hawkeye.data import frame_cache
 from hawkeye.data.frame_cache import FrameCache
@@ -84,3 +85,59 @@ def test_a_decoding_that_is_cut_short_leaves_no_entry(
 def test_a_missing_video_is_named(tmp_path: Path) -> None:
     with pytest.raises(VideoError, match=r"none\.mp4"):
         FrameCache(tmp_path / "cache", keep, "keep", max_fps=6).get(tmp_path / "none.mp4")
+
+
+def write_folder(path: Path, values: list[int]) -> Path:
+    path.mkdir(exist_ok=True)
+    for index, frame in enumerate(grey(values)):
+        Image.fromarray(frame).save(path / f"{index}.png")
+    return path
+
+
+def test_a_folder_of_frames_is_filled_at_its_rate(tmp_path: Path) -> None:
+    folder = write_folder(tmp_path / "v", [0, 40, 80, 120])
+    cache = FrameCache(tmp_path / "cache", keep, "keep", max_fps=5)
+    assert cache.fill([folder], 1, fps=2.0) == {}
+    assert list(cache.fill([folder], 1)) == [folder]  # a folder does not know its rate
+    assert cache.get(folder, 2.0).seconds.tolist() == [0.0, 0.5, 1.0, 1.5]
+    assert cache.get(folder, 4.0).seconds.tolist() == [0.0, 0.25, 0.5, 0.75]
+    assert (cache.get(folder, 4.0).duration, cache.get(folder, 4.0).fps) == (1.0, 4.0)
+
+
+def test_a_frame_that_is_written_again_in_its_folder_is_decoded_again(tmp_path: Path) -> None:
+    folder = write_folder(tmp_path / "v", [0, 40])
+    cache = FrameCache(tmp_path / "cache", keep, "keep", max_fps=5)
+    assert cache.get(folder, 2.0).frames[:, 0, 0, 0].tolist() == [0, 40]
+    status = folder.stat()
+    Image.fromarray(grey([80])[0]).save(folder / "1.png")
+    os.utime(folder / "1.png", ns=(1, status.st_mtime_ns + 1))
+    os.utime(folder, ns=(1, status.st_mtime_ns))
+    assert cache.get(folder, 2.0).frames[:, 0, 0, 0].tolist() == [0, 80]
+
+
+@pytest.mark.parametrize("changed", ["CLOCK_VERSION", "MAX_PIXELS"])
+def test_what_decides_times_and_frames_is_part_of_the_key(
+    changed: str, video: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cache = FrameCache(tmp_path / "cache", keep, "keep", max_fps=6)
+    cache.get(video)
+    monkeypatch.setattr(frame_cache, changed, getattr(frame_cache, changed) + 1)
+    monkeypatch.setattr(frame_cache, "open_video", lambda *_, **__: pytest.fail("opened again"))
+    with pytest.raises(pytest.fail.Exception, match="opened again"):
+        cache.get(video)
+
+
+def test_frames_are_shrunk_one_by_one_and_written_in_pieces(
+    video: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given: list[tuple[int, ...]] = []
+
+    def shrink(frames: np.ndarray) -> np.ndarray:
+        given.append(frames.shape)
+        return frames[:, :4, :4]
+
+    whole = FrameCache(tmp_path / "whole", keep, "keep", max_fps=6).get(video)
+    monkeypatch.setattr(frame_cache, "PIECE", 5)
+    cached = FrameCache(tmp_path / "cache", shrink, "keep", max_fps=6).get(video)
+    assert given == [(1, 32, 32, 3)] * 12
+    np.testing.assert_array_equal(cached.frames, whole.frames)
