@@ -80,17 +80,20 @@ def best_iou(predicted: Span, golds: Sequence[Span]) -> float:
 
 
 def best_iop(predicted: Span, golds: Sequence[Span]) -> float:
-    """The largest share of a predicted span that lies in one of the annotated spans, in [0, 1]; 0 if it is empty.
+    """The largest share of a predicted span that lies in one of the annotated spans, in [0, 1].
 
-    Intersection over prediction, as NExT-GQA defines it (Xiao et al., 2024).
+    Intersection over prediction, as NExT-GQA defines it (Xiao et al., 2024). As in its evaluation code, a prediction
+    without length counts as 1 in an annotated span, bounds included, and as 0 elsewhere.
 
     Raises:
         ValueError: if `golds` is empty.
     """
     if not golds:
         raise ValueError("best_iop needs at least one annotated span")
+    if predicted.duration == 0:
+        return float(any(gold.contains(predicted) for gold in golds))
     shared = max(min(predicted.end, gold.end) - max(predicted.start, gold.start) for gold in golds)
-    return max(0.0, shared) / predicted.duration if predicted.duration > 0 else 0.0
+    return max(0.0, shared) / predicted.duration
 
 
 def narrow(window: Span, choice: Choice) -> Span:

@@ -64,9 +64,10 @@ def test_average_precision_on_paper() -> None:
     assert average_precision([Span(50, 60), Span(0, 10), Span(20, 30)], golds, 0.5) == pytest.approx(2 / 3)
     # The second span of one segment is no hit, and a segment that no span reaches has no precision.
     assert average_precision([Span(0, 10), Span(0, 9)], golds, 0.5) == 0.5
-    # Between two segments in reach, the nearer one is taken, which leaves the other for the next span.
+    # Between two segments in reach (IoU 9/11 and 9/10), the nearer one is taken. That leaves the other for the next
+    # span: IoU 7/10 with [0, 10], but 5/12 with [2, 12].
     near = [Span(0, 10), Span(2, 12)]
-    assert average_precision([Span(2, 11), Span(0, 8)], near, 0.5) == 1.0
+    assert average_precision([Span(2, 11), Span(0, 7)], near, 0.5) == 1.0
     assert average_precision([], golds, 0.5) == 0.0
     with pytest.raises(ValueError, match="at least one annotated span"):
         average_precision([Span(0, 1)], [], 0.5)
@@ -144,13 +145,14 @@ def test_grounded_answers_on_paper() -> None:
         GroundedAnswer(False, Span(10, 12), golds),  # all of it, and wrong
         GroundedAnswer(True, Span(0, 16), golds),  # IoP and IoU 4 of 16, of the longer span
         GroundedAnswer(True, None, golds),  # right, and its video could not be read for grounding
-        GroundedAnswer(True, Span(3, 3), golds),  # empty
+        GroundedAnswer(True, Span(6, 6), golds),  # a point on the bound of an annotated span: IoP 1, IoU 0
+        GroundedAnswer(True, Span(7, 7), golds),  # a point in none
     ]
     assert grounded_qa_figures(answers) == pytest.approx(
         {
-            **{"acc@qa": 4 / 5, "acc@gqa": 1 / 5},
-            **{"miop": (1 / 2 + 1 + 1 / 4) / 5, "iop@0.3": 2 / 5, "iop@0.5": 2 / 5},
-            **{"miou": (1 / 3 + 1 + 1 / 4) / 5, "iou@0.3": 2 / 5, "iou@0.5": 1 / 5},
+            **{"acc@qa": 5 / 6, "acc@gqa": 2 / 6},
+            **{"miop": (1 / 2 + 1 + 1 / 4 + 1) / 6, "iop@0.3": 3 / 6, "iop@0.5": 3 / 6},
+            **{"miou": (1 / 3 + 1 + 1 / 4) / 6, "iou@0.3": 2 / 6, "iou@0.5": 1 / 6},
         }
     )
     with pytest.raises(ValueError, match="no answers"):
