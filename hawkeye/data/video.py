@@ -1,4 +1,4 @@
-"""Reading videos: files, GIFs and folders of frames behind one small interface."""
+"""Reading videos: files, GIFs and other animations, and folders of frames behind one small interface."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ BACKENDS = ("pyav", "decord")
 
 
 def open_video(path: str | Path, *, backend: str | None = None, fps: float | None = None) -> VideoReader:
-    """Opens a video file, a GIF or a folder of frames; use it as a context manager.
+    """Opens a video file, a GIF, a WebP animation or a folder of frames; use it as a context manager.
 
     Args:
         path: the file or folder.
@@ -42,7 +42,7 @@ def open_video(path: str | Path, *, backend: str | None = None, fps: float | Non
         status = os.stat(path)
         if stat.S_ISREG(status.st_mode):
             with open(path, "rb") as file:
-                head = file.read(6)
+                head = file.read(12)
     except (OSError, ValueError) as error:
         raise VideoError(f"{path}: cannot be read ({one_line(error)})") from None
     # Readers are imported here, so that nothing needs a library of a kind of video that it never meets.
@@ -54,10 +54,10 @@ def open_video(path: str | Path, *, backend: str | None = None, fps: float | Non
         raise VideoError(f"{path}: is neither a file nor a folder")
     if not head:
         raise VideoError(f"{path}: the file is empty")
-    if head in (b"GIF87a", b"GIF89a"):
-        from hawkeye.data.video_pictures import GifReader
+    if head[:6] in (b"GIF87a", b"GIF89a") or head[:4] + head[8:] == b"RIFFWEBP":
+        from hawkeye.data.video_pictures import AnimationReader
 
-        return GifReader(path)
+        return AnimationReader(path, "GIF" if head.startswith(b"GIF") else "WEBP")
     from hawkeye.data.video_decoders import DecordReader, PyAVReader
 
     if backend == "decord" and not _has_decord():

@@ -1,38 +1,58 @@
-"""Videos made of pictures: GIFs and folders of frames, through PIL."""
+"""Videos made of pictures: GIFs, WebP animations and folders of frames, through PIL."""
 
 from __future__ import annotations
 
 import re
 import struct
+import warnings
 from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
+from PIL import ExifTags, Image, ImageOps
 
-from hawkeye.data.video_reader import VideoError, VideoReader, one_line
+from hawkeye.data.video_reader import MAX_PIXELS, VideoError, VideoReader, check_size, one_line
 
-IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp"}
+IMAGE_SUFFIXES = {
+    *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".avif", ".bmp", ".gif", ".tif", ".tiff"),
+    *(".jp2", ".j2k", ".ppm", ".pgm", ".pnm", ".tga"),
+}
+"""Files that are frames where they are in a folder of frames."""
 
-DEFAULT_GIF_SECONDS = 0.1
-"""How long browsers show a GIF's frame that names no duration, or none above zero."""
+UNREADABLE_SUFFIXES = {".heic", ".heif", ".jxl", ".exr", ".hdr", ".dng", ".raw", ".cr2", ".nef", ".arw", ".svg"}
+"""Pictures that PIL cannot read; to pass over one would move all that come after it in time."""
 
-_PICTURE_ERRORS = (OSError, EOFError, SyntaxError, ValueError, IndexError, struct.error, Image.DecompressionBombError)
+SHORTEST_DELAY_SECONDS, DEFAULT_DELAY_SECONDS = 0.01, 0.1
+"""An animation's frame that is to be shown for no longer than the one is shown for the other: GIFs are made for
+browsers, which do so, as FFmpeg does."""
+
+_PICTURE_ERRORS = (OSError, EOFError, SyntaxError, ValueError, IndexError, struct.error)
 """What PIL raises for files that are cut or damaged."""
 
+# PIL warns of pictures that `check_size` refuses.
+warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 
-class GifReader(VideoReader):
-    """GIFs; each frame is shown as long as the file says."""
 
-    def __init__(self, path: Path) -> None:
+class AnimationReader(VideoReader):
+    """GIFs and WebP animations; each frame is shown as long as the file says."""
+
+    def __init__(self, path: Path, kind: str) -> None:
         lengths = []
         try:
-            self.image = Image.open(path)
+            self.image = Image.open(path, formats=[kind])
             for index in range(getattr(self.image, "n_frames", 1)):
+                check_size(path, *self.image.size)  # a frame can enlarge a GIF
                 self.image.seek(index)
-                lengths.append((self.image.info.get("duration") or 0) / 1000 or DEFAULT_GIF_SECONDS)
+                check_size(path, *self.image.size)
+                if kind == "WEBP":
+                    self.image.load()  # only then is its length known
+                lengths.append(_delay(self.image))
+        except VideoError:
+            raise
+        except Image.DecompressionBombError as error:
+            raise VideoError(f"{path}: {_too_large(error)}") from None
         except _PICTURE_ERRORS as error:
-            raise VideoError(f"{path}: cannot be read as a GIF ({one_line(error)})") from None
+            raise VideoError(f"{path}: cannot be read as a {kind} ({one_line(error)})") from None
         super().__init__(path, np.cumsum([0.0, *lengths[:-1]]), len(lengths) / sum(lengths))
         self.lengths = lengths
 
@@ -45,7 +65,7 @@ class GifReader(VideoReader):
         for index in indices:
             try:
                 self.image.seek(index)
-                picture = np.asarray(self.image.convert("RGB"))
+                picture = _upright(self.image)
             except _PICTURE_ERRORS as error:
                 raise VideoError(f"{self.path}: frame {index} cannot be read ({one_line(error)})") from None
             yield picture
@@ -59,9 +79,11 @@ class FolderReader(VideoReader):
 
     def __init__(self, path: Path, fps: float | None) -> None:
         # Archives made on a Mac leave a hidden ._name.jpg beside each name.jpg.
-        files = [
-            file for file in path.iterdir() if file.suffix.lower() in IMAGE_SUFFIXES and not file.name.startswith(".")
-        ]
+        files = [file for file in path.iterdir() if not file.name.startswith(".")]
+        odd = sorted(file.name for file in files if file.suffix.lower() in UNREADABLE_SUFFIXES)
+        files = [file for file in files if file.suffix.lower() in IMAGE_SUFFIXES]
+        if odd:
+            raise VideoError(f"{path}: holds pictures of a kind that cannot be read, such as {odd[0]}; convert them")
         if not files:
             raise VideoError(f"{path}: the folder holds no frames ({', '.join(sorted(IMAGE_SUFFIXES))})")
         if fps is None:
@@ -73,10 +95,43 @@ class FolderReader(VideoReader):
         for index in indices:
             try:
                 with Image.open(self.files[index]) as image:
-                    picture = np.asarray(image.convert("RGB"))
+                    check_size(self.files[index], *image.size)
+                    picture = _upright(image)
+            except VideoError:
+                raise
+            except Image.DecompressionBombError as error:
+                raise VideoError(f"{self.files[index]}: {_too_large(error)}") from None
             except _PICTURE_ERRORS as error:
                 raise VideoError(f"{self.files[index]}: cannot be read as an image ({one_line(error)})") from None
             yield picture
+
+
+def _delay(image: Image.Image) -> float:
+    """Seconds for which an animation's current frame is shown."""
+    seconds = (image.info.get("duration") or 0) / 1000
+    return seconds if seconds > SHORTEST_DELAY_SECONDS else DEFAULT_DELAY_SECONDS
+
+
+def _too_large(error: Image.DecompressionBombError) -> str:
+    """PIL's own limit, which lies above `MAX_PIXELS` unless that was raised."""
+    return f"its pictures are too large, of more than {MAX_PIXELS} pixels (PIL: {one_line(error)})"
+
+
+def _upright(image: Image.Image) -> np.ndarray:
+    """uint8 RGB `[H, W, 3]` of a picture, turned as its EXIF data says, of 16 bits the upper 8.
+
+    Raises:
+        ValueError: if its values have no known range.
+    """
+    image.load()
+    if image.getexif().get(ExifTags.Base.Orientation, 1) != 1:
+        image = ImageOps.exif_transpose(image)
+    if image.mode.startswith("I;16"):  # PIL's own conversion cuts off at 255
+        grey = (np.asarray(image, dtype=np.uint16) >> 8).astype(np.uint8)
+        return np.repeat(grey[..., None], 3, axis=2)
+    if image.mode in ("I", "F"):
+        raise ValueError("its values have 32 bits and no known range")
+    return np.asarray(image.convert("RGB"))
 
 
 def _natural(name: str) -> list[tuple[int, str]]:
