@@ -51,8 +51,19 @@ class SourceSettings(Settings):
     fps: float | None = Field(None, gt=0, description="Frames per second of folders of frames.")
     where: str = Field("", description="Where the annotations and the videos are to be had.")
     max_examples: int | None = Field(None, gt=0, description="A random sample of so many rows; all by default.")
+    skip_bad_rows: bool | None = Field(
+        None, description="Leave this file's bad rows out, and count them; null: as the run's `skip_bad_rows` says."
+    )
     windows: Literal["crop", "path"] = Field(
         "crop", description="How a window around a segment is drawn: the paper's crops, or those recursion meets."
+    )
+    labels: Literal["drawn", "best"] = Field(
+        "drawn",
+        description="The answer about a segment in a crop: the choice that the crop was drawn for (the paper's), or "
+        "the one after which recursion ends best (the shipped model's).",
+    )
+    shuffle_turns: bool = Field(
+        True, description="Show the turns of a conversation in a random order (the original's); false keeps the row's."
     )
     represent: Literal["choice", "seconds", "frames", "caption", "timed_caption"] = Field(
         "choice",
@@ -77,7 +88,9 @@ class StageSettings(Settings):
         description="The most that one process holds at a time; a step takes several such batches if need be.",
     )
     questions_per_window: int = Field(1, gt=0, description="At most so many questions share one window's frames.")
-    num_frames: int = Field(12, gt=0, description="Frames shown, chosen among the model's positions.")
+    num_frames: int | None = Field(
+        None, gt=0, description="Frames shown, chosen among the model's positions; as many as the model has by default."
+    )
     learning_rate: float = Field(gt=0, description="Peak learning rate.")
     warmup_steps: int = Field(20, ge=0, description="Steps of linear warm-up.")
     warmup_epochs: float | None = Field(None, ge=0, description="The same in epochs, in place of `warmup_steps`.")

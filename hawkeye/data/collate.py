@@ -27,9 +27,6 @@ from hawkeye.prompts import (
 IGNORED = -100
 """Label of a token that the loss does not count (torch's and transformers' convention)."""
 
-BLANK = "-"
-"""Answer of a blank window."""
-
 _LETTER = re.compile(r"\(([A-Z])\)")
 
 
@@ -161,14 +158,15 @@ class Collator:
     def _blank(self, num_frames: int) -> Sample:
         size = self.processor.image_size
         frames = np.zeros((num_frames, size, size, 3), dtype=np.uint8)
-        return Sample(frames, np.zeros(0), np.arange(num_frames), None, ((Turn("", BLANK),),), "")
+        turns = (Turn("", "-"),)
+        return Sample(frames, np.zeros(0), np.arange(num_frames), None, (turns,), "", is_blank=True)
 
     def _encode(self, sample: Sample, turns: tuple[Turn, ...]) -> EncodedText:
         message = frames_message(list(sample.seconds)) if sample.text is None and len(sample.seconds) else ""
         text = conversation(turns, message)
         if sample.text is not None:
             text = text.replace(VISUAL_MARKER, f" {sample.text} ")
-        if turns[0].answer is BLANK:
+        if sample.is_blank:
             return encode_conversation(text, self.processor, [0.0] * len(text))
         return encode_conversation(text, self.processor, answer_weights(turns, text, self.weights))
 

@@ -11,6 +11,9 @@ from hawkeye.annotations import AnnotationError, parse_rows, read_json_list, rea
 from hawkeye.prompts import Turn
 from hawkeye.temporal import Choice, Span
 
+ROUNDING_SECONDS = 1e-6
+"""So far a segment may reach beyond its context: published files have 1e-14 of it, from adding and subtracting."""
+
 
 @dataclass(frozen=True)
 class Record:
@@ -83,6 +86,7 @@ def _plain_turn(item: dict[str, Any], place: str) -> Turn:
 def _segment_record(item: dict[str, Any], place: str, video: str | None) -> Record:
     segment = read_span(item, "start_sec", "end_sec", place)
     context = read_span(item, "neg_start_sec", "neg_end_sec", place)
+    segment = _without_overhang(segment, context)
     if segment.duration <= 0:
         raise AnnotationError(f"{place}: the segment [{segment.start}, {segment.end}] is empty")
     if not context.contains(segment):
@@ -94,6 +98,14 @@ def _segment_record(item: dict[str, Any], place: str, video: str | None) -> Reco
     questions, answers = _by_choice(item, "q", place), _by_choice(item, "a", place)
     turns = {choice: Turn(questions[choice], answers[choice], instruction) for choice in Choice}
     return Record(place, video, None, segment=segment, context=context, turn_by_choice=turns)
+
+
+def _without_overhang(segment: Span, context: Span) -> Span:
+    """The segment, less what rounding lets it reach beyond its context."""
+    start, end = max(segment.start, context.start), min(segment.end, context.end)
+    if max(start - segment.start, segment.end - end) > ROUNDING_SECONDS or start > end:
+        return segment
+    return Span(start, end)
 
 
 def _by_choice(item: dict[str, Any], key: str, place: str) -> dict[Choice, str]:

@@ -11,14 +11,14 @@ import numpy as np
 from torch.utils.data import Dataset
 
 from hawkeye.annotations import AnnotationError
-from hawkeye.config import SourceSettings, StageSettings, nearest
+from hawkeye.config import ConfigError, SourceSettings, StageSettings, nearest
 from hawkeye.data.clock import choose_frames
 from hawkeye.data.frames import FrameStore, ShownVideo
 from hawkeye.data.instruction import Record, read_records
-from hawkeye.data.segments import check_templates, draw_window, turns_about, turns_in
+from hawkeye.data.segments import check_templates, draw_window, plain_turns, turns_about, turns_in
 from hawkeye.data.video import VideoError
 from hawkeye.prompts import Turn
-from hawkeye.temporal import Span
+from hawkeye.temporal import Choice, Span
 
 
 @dataclass(frozen=True)
@@ -70,6 +70,7 @@ class Sample:
         conversations: one or more, all about this window.
         place: file and row of the first of them, for messages.
         source: name of its source.
+        is_blank: whether it only keeps the model's modules busy: nothing of it is learned.
     """
 
     frames: np.ndarray | None
@@ -79,6 +80,7 @@ class Sample:
     conversations: tuple[tuple[Turn, ...], ...]
     place: str
     source: str = ""
+    is_blank: bool = False
 
 
 @dataclass(frozen=True)
@@ -108,6 +110,10 @@ def read_source(
     records = read_records(data_dir / settings.annotations, check, skipped if skip_bad_rows else None)
     if settings.videos is None and any(record.video for record in records):
         raise AnnotationError(f"source {name!r}: its rows name videos, but the source has no 'videos' folder")
+    if settings.represent != "choice" and not any(record.segment for record in records):
+        raise AnnotationError(
+            f"source {name!r}: represent is {settings.represent!r}, but no row is about a segment ('start_sec')"
+        )
     if settings.max_examples is not None and len(records) > settings.max_examples:
         rng = np.random.default_rng([seed, *name.encode()])
         kept = np.sort(rng.choice(len(records), settings.max_examples, replace=False))
@@ -131,16 +137,22 @@ class TrainingSet(Dataset["Sample | Unreadable"]):
         self.stage = stage
         self.frames = frames
         self.num_positions = num_positions
+        self.num_frames = frames_shown(stage, num_positions)
         self.seed = seed
         sizes = {source.name: float(len(source.records)) for source in self.sources}
         shares = np.array(list((stage.sources or sizes).values()), dtype=float)
         self._shares = shares / shares.sum()
         self._schedule = self._make_schedule()
-        self._by_video: dict[str, list[tuple[int, Record]]] = defaultdict(list)
+        self._by_video = self._group_by_video() if stage.questions_per_window > 1 else {}
+
+    def _group_by_video(self) -> dict[tuple[Path | None, float | None], list[tuple[int, Record]]]:
+        """Source index and record of every row about a video, by its file and rate: two folders may use one name."""
+        groups = defaultdict(list)
         for index, source in enumerate(self.sources):
             for record in source.records:
                 if record.video is not None:
-                    self._by_video[record.video].append((index, record))
+                    groups[source.video_path(record), source.settings.fps].append((index, record))
+        return groups
 
     def _make_schedule(self) -> np.ndarray:
         """[N, 2] source index and row of every window."""
@@ -170,7 +182,8 @@ class TrainingSet(Dataset["Sample | Unreadable"]):
         path = source.video_path(record)
         if path is None:
             empty = np.zeros(0)
-            return Sample(None, empty, empty.astype(int), record.text, (record.turns,), record.place, source.name)
+            turns = plain_turns(record, source.settings, rng)
+            return Sample(None, empty, empty.astype(int), record.text, (turns,), record.place, source.name)
         try:
             with self.frames.open(path, source.settings.fps) as video:
                 return self._sample(source, record, video, rng)
@@ -178,10 +191,10 @@ class TrainingSet(Dataset["Sample | Unreadable"]):
             return Unreadable(record.place, source.name, str(error))
 
     def _sample(self, source: Source, record: Record, video: ShownVideo, rng: np.random.Generator) -> Sample:
-        window = draw_window(record, source.settings, rng, self.stage.num_frames)
+        window, drawn = draw_window(record, source.settings, rng, self.num_frames)
         window = window or Span(0.0, video.duration)
         frames, seconds, positions = self._read(video, window, rng)
-        conversations = self._conversations(source, record, window, video.duration, rng)
+        conversations = self._conversations(source, record, window, drawn, video.duration, rng)
         return Sample(frames, seconds, positions, None, conversations, record.place, source.name)
 
     def _read(
@@ -189,19 +202,27 @@ class TrainingSet(Dataset["Sample | Unreadable"]):
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         indices = choose_frames(video, window, self.num_positions, rng)
         positions = np.arange(self.num_positions)
-        if self.stage.num_frames < self.num_positions:
-            positions = np.sort(rng.choice(self.num_positions, self.stage.num_frames, replace=False))
+        if self.num_frames < self.num_positions:
+            positions = np.sort(rng.choice(self.num_positions, self.num_frames, replace=False))
         indices = indices[positions]
         frames = video.pick([int(index) for index in indices], rng)
         return frames, np.maximum(video.seconds[indices] - window.start, 0.0), positions
 
     def _conversations(
-        self, source: Source, record: Record, window: Span, duration: float, rng: np.random.Generator
+        self,
+        source: Source,
+        record: Record,
+        window: Span,
+        drawn: Choice | None,
+        duration: float,
+        rng: np.random.Generator,
     ) -> tuple[tuple[Turn, ...], ...]:
         """The record's own conversation, and others that are right in the same window, by their sources' shares."""
-        count = self.stage.num_frames
-        conversations = [turns_about(record, source.settings, window, rng, count)]
-        others = self._by_video[record.video or ""] if self.stage.questions_per_window > 1 else []
+        count = self.num_frames
+        conversations = [turns_about(record, source.settings, window, rng, count, drawn)]
+        if self.stage.questions_per_window == 1:
+            return tuple(conversations)
+        others = self._by_video[source.video_path(record), source.settings.fps]
         weights = np.array([self._shares[index] / len(self.sources[index].records) for index, _ in others])
         # The k smallest exponential draws are a weighted sample without replacement (Efraimidis and Spirakis, 2006).
         for place in np.argsort(rng.exponential(size=len(others)) / weights):
@@ -226,6 +247,19 @@ def stage_sources(sources: Mapping[str, Source], stage: StageSettings) -> list[S
         if name not in sources:
             raise AnnotationError(f"stage {stage.name!r}: unknown source {name!r}{nearest(name, list(sources))}")
     return [sources[name] for name in names]
+
+
+def frames_shown(stage: StageSettings, num_positions: int) -> int:
+    """Frames of a window in a stage: as many as the model has positions for, unless the stage says fewer.
+
+    Raises:
+        ConfigError: if the stage says more.
+    """
+    if stage.num_frames is not None and stage.num_frames > num_positions:
+        raise ConfigError(
+            f"stage {stage.name!r}: num_frames is {stage.num_frames}, but the model has positions for {num_positions}"
+        )
+    return stage.num_frames or num_positions
 
 
 def num_steps(sources: Sequence[Source], stage: StageSettings) -> int:

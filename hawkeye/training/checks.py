@@ -36,7 +36,7 @@ def read_sources(settings: TrainSettings) -> dict[str, Source]:
         if not (settings.data_dir / source.annotations).exists():
             missing.append(f"{name} ({settings.data_dir / source.annotations})")
         else:
-            skips = settings.skip_bad_rows
+            skips = settings.skip_bad_rows if source.skip_bad_rows is None else source.skip_bad_rows
             sources[name] = read_source(name, source, settings.data_dir, settings.seed, skip_bad_rows=skips)
     if missing and not (settings.allow_missing_sources and sources):
         raise AnnotationError(

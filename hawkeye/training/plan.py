@@ -13,7 +13,7 @@ from torch import nn
 
 from hawkeye.config import ConfigError, StageSettings, TrainSettings
 from hawkeye.data.collate import IGNORED, Collator
-from hawkeye.data.sources import Source, TrainingSet, num_steps, stage_sources
+from hawkeye.data.sources import Source, TrainingSet, frames_shown, num_steps, stage_sources
 from hawkeye.models.hawkeye import HawkEye
 from hawkeye.models.processing import HawkEyeProcessor
 from hawkeye.tables import table
@@ -154,7 +154,10 @@ def _bytes_of(name: str, weight: torch.Tensor, settings: TrainSettings) -> float
 
 def _activations(settings: TrainSettings, stage: StageSettings, model: HawkEye, shape: BatchShape) -> float:
     config = model.config
-    patches = stage.num_frames * (config.vision_config.image_size // config.vision_config.patch_size) ** 2
+    patches = (
+        frames_shown(stage, config.num_frames)
+        * (config.vision_config.image_size // config.vision_config.patch_size) ** 2
+    )
     parts = [
         (model.vision_encoder, config.vision_config.depth, config.vision_config.hidden_size, shape.windows * patches),
         (

@@ -16,7 +16,7 @@ from hawkeye.config import ConfigError, StageSettings, TrainSettings, difference
 from hawkeye.data.collate import Collator
 from hawkeye.data.frame_cache import FrameCache
 from hawkeye.data.frames import FrameFiles, FrameStore
-from hawkeye.data.sources import Source, TrainingSet, num_steps, stage_sources
+from hawkeye.data.sources import Source, TrainingSet, frames_shown, num_steps, stage_sources
 from hawkeye.data.transforms import random_crop_and_flip
 from hawkeye.files import write_text, written_whole
 from hawkeye.models.attention import PLAIN_ATTENTION
@@ -57,6 +57,8 @@ def train(settings: TrainSettings) -> Path:
             check_word_stage(stage, sources)
     set_seed(settings.seed)
     model, processor = start_model(settings, sources)
+    for stage in settings.stages:
+        frames_shown(stage, model.config.num_frames)
     frames = frame_store(settings, processor)
     with processes.first_of_node():
         checks = check_videos(settings, sources, frames)
@@ -154,7 +156,7 @@ def run_stage(
         processor,
         settings.answer_weights,
         model.config.qformer_text == "instruction_and_question",
-        stage.num_frames if arguments.world_size > 1 else None,
+        data.num_frames if arguments.world_size > 1 else None,
     )
     if stage.objective == "words":
         set_seed(seed)  # the same first weights, whether or not a run was stopped before this stage

@@ -102,7 +102,7 @@ def check_word_stage(stage: StageSettings, sources: dict[str, Source]) -> None:
         ConfigError: naming the stage, and the source.
     """
     if stage.num_frames != 1:
-        raise ConfigError(f"stage {stage.name!r}: objective 'words' shows one frame a row, not {stage.num_frames}")
+        raise ConfigError(f"stage {stage.name!r}: objective 'words' shows one frame a row: set num_frames to 1")
     for source in stage_sources(sources, stage):
         if source.videos is None:
             raise ConfigError(

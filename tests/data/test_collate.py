@@ -127,3 +127,11 @@ def test_a_batch_of_text_has_no_pixels(processor: HawkEyeProcessor) -> None:
     row = Sample(None, np.zeros(0), np.zeros(0, dtype=int), "a dog", ((Turn("What?", "A dog."),),), "row")
     batch = Collator(processor, AnswerWeights(), with_question=True)([row])
     assert sorted(batch) == ["attention_mask", "input_ids", "labels", "loss_weights", "report"]
+
+
+def test_an_answer_of_one_dash_is_learned_and_a_blank_window_is_not(processor: HawkEyeProcessor) -> None:
+    collate = Collator(processor, AnswerWeights(), with_question=False, num_frames=2)
+    assert collate([sample(0, "-")])["loss_weights"].sum() > 0
+    row = Sample(None, np.zeros(0), np.zeros(0, dtype=int), "a dog", ((Turn("What?", "-"),),), "row")
+    weights = collate([row])["loss_weights"]  # with a blank window, which text alone gets
+    assert (weights.sum(1) > 0).tolist() == [True, False]

@@ -14,7 +14,7 @@ from hawkeye.config import SourceSettings
 from hawkeye.data.instruction import read_records
 from hawkeye.data.segments import check_templates, draw_window, turns_about, turns_in
 from hawkeye.prompts import CHOICE_SENTENCES, Turn
-from hawkeye.temporal import Choice, Span
+from hawkeye.temporal import Choice, Span, best_choice, sample_window
 
 PAIRS = [[choice.value, f"({letter}) {CHOICE_SENTENCES[choice]}"] for letter, choice in zip("ABCD", Choice)]
 SEGMENT = {
@@ -57,8 +57,9 @@ def test_a_plain_row_keeps_its_turns_and_its_part_of_the_video(tmp_path: Path) -
     )
     assert record.turns == (Turn("What?", "A dog.", "Look."), Turn("", "It runs."))
     assert record.shown == Span(1.0, 3.5)
-    assert draw_window(record, source(), np.random.default_rng(0), 12) == Span(1.0, 3.5)
-    assert said(record, Span(1.0, 3.5)) == record.turns
+    assert draw_window(record, source(), np.random.default_rng(0), 12) == (Span(1.0, 3.5), None)
+    kept = turns_in(record, source(shuffle_turns=False), Span(1.0, 3.5), WHOLE.end, np.random.default_rng(0), 12)
+    assert kept == record.turns
     assert said(record, WHOLE) is None
 
 
@@ -128,7 +129,7 @@ def test_windows_of_numbers_hold_the_segment_and_leave_it_room(tmp_path: Path) -
     (record,) = read(tmp_path, {"video": "v.mp4", "QA": [SECONDS]})
     rng = np.random.default_rng(0)
     for _ in range(200):
-        window = draw_window(record, source(represent="seconds"), rng, 12)
+        window, _ = draw_window(record, source(represent="seconds"), rng, 12)
         assert window is not None
         assert window.contains(Span(2.0, 4.0))
         assert WHOLE.contains(window)
@@ -138,7 +139,7 @@ def test_windows_of_numbers_hold_the_segment_and_leave_it_room(tmp_path: Path) -
 def test_captions_describe_their_own_window_alone(tmp_path: Path) -> None:
     (record,) = read(tmp_path, {"video": "v.mp4", "QA": [{**SEGMENT, "q": "", "a": "A dog runs."}]})
     settings, rng = source(represent="caption"), np.random.default_rng(0)
-    assert draw_window(record, settings, rng, 12) == Span(2.0, 4.0)
+    assert draw_window(record, settings, rng, 12) == (Span(2.0, 4.0), None)
     assert turns_about(record, settings, Span(2.0, 4.0), rng, 12) == (Turn("", "A dog runs.", "Watch."),)
     assert turns_in(record, settings, WHOLE, 20.0, rng, 12) is None
 
@@ -207,3 +208,56 @@ def test_a_file_that_is_no_list_is_refused(text: str, message: str, tmp_path: Pa
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(AnnotationError, match=r"none\.json: no such annotation file"):
         read_records(tmp_path / "none.json")
+
+
+def test_turns_come_in_every_order_and_the_first_carries_the_rows_instruction(tmp_path: Path) -> None:
+    items = [{"i": "Look.", "q": "What?", "a": "A dog."}, {"q": "Where?", "a": "Here."}, {"q": "When?", "a": "Now."}]
+    (record,) = read(tmp_path, {"video": "v.mp4", "QA": items})
+    rng = np.random.default_rng(0)
+    orders = [turns_about(record, source(), WHOLE, rng, 12) for _ in range(60)]
+    assert len({tuple(turn.question for turn in turns) for turns in orders}) == 6
+    assert {turns[0].instruction for turns in orders} == {"Look."}
+    assert all(
+        {(turn.question, turn.answer) for turn in turns} == {(i["q"], i["a"]) for i in items} for turns in orders
+    )
+    assert turns_about(record, source(shuffle_turns=False), WHOLE, rng, 12) == record.turns
+
+
+def test_a_crop_is_labelled_by_the_choice_that_it_was_drawn_for(tmp_path: Path) -> None:
+    (record,) = read(tmp_path, {"video": "v.mp4", "QA": [SEGMENT]})
+    differences = 0
+    for seed in range(400):
+        # The first number that is drawn decides the choice.
+        window, choice = sample_window(Span(2.0, 4.0), WHOLE, np.random.default_rng(seed))
+        rng = np.random.default_rng(seed)
+        shown, drawn = draw_window(record, source(), rng, 12)
+        assert (shown, drawn) == (window, choice)
+        (turn,) = turns_about(record, source(), window, rng, 12, drawn)
+        assert turn.answer == dict(PAIRS)[choice.value]
+        best = draw_window(record, source(labels="best"), np.random.default_rng(seed), 12)
+        assert best == (window, None)
+        (turn,) = turns_about(record, source(labels="best"), window, rng, 12, best[1])
+        assert turn.answer == dict(PAIRS)[best_choice(window, Span(2.0, 4.0)).value]
+        differences += choice is not best_choice(window, Span(2.0, 4.0))
+    assert differences > 0
+
+
+@pytest.mark.parametrize("item", [SECONDS, FRAMES, TOKENS, CAPTION])
+@pytest.mark.parametrize("represent", ["choice", "caption", "timed_caption"])
+def test_templates_that_nothing_fills_in_are_refused(item: dict[str, Any], represent: Any, tmp_path: Path) -> None:
+    (record,) = read(tmp_path, {"video": "v.mp4", "QA": [item]})
+    with pytest.raises(AnnotationError, match=r"row 0: '.*%.*' is a template .* set the source's represent to seconds"):
+        check_templates(record, source(represent=represent))
+
+
+def test_per_cent_signs_are_no_template(tmp_path: Path) -> None:
+    (record,) = read(tmp_path, {"video": "v.mp4", "QA": [{**SEGMENT, "a": "It is 50% done, 20% for sale, 30 %."}]})
+    check_templates(record, source(represent="caption"))
+
+
+def test_rounding_may_lead_a_segment_beyond_its_context(tmp_path: Path) -> None:
+    (record,) = read(tmp_path, {"video": "v.mp4", "QA": [{**SEGMENT, "end_sec": 20 + 1e-14, "neg_end_sec": 20.0}]})
+    assert record.segment == Span(2.0, 20.0)
+    for beyond in ({"end_sec": 20.01}, {"neg_start_sec": 2.01}):
+        with pytest.raises(AnnotationError, match="reaches beyond its context"):
+            read(tmp_path, {"video": "v.mp4", "QA": [{**SEGMENT, **beyond}]})

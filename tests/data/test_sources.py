@@ -11,14 +11,16 @@ import numpy as np
 import pytest
 
 from hawkeye.annotations import AnnotationError
-from hawkeye.config import SourceSettings, StageSettings
+from hawkeye.config import ConfigError, SourceSettings, StageSettings, TrainSettings
 from hawkeye.data.frame_cache import FrameCache
 from hawkeye.data.sources import Source, TrainingSet, read_source
 from hawkeye.prompts import CHOICE_SENTENCES
 from hawkeye.temporal import Choice
+from hawkeye.training.checks import read_sources
 from tests.data.video_files import write_video
 
 SECONDS, FPS = 24, 5
+STAGE: dict[str, Any] = {"name": "s", "steps": 50, "windows_per_step": 4, "learning_rate": 1.0}
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +62,7 @@ def sources(folder: Path) -> dict[str, Source]:
 
 
 def training_set(folder: Path, sources: dict[str, Source], shares: dict[str, float], **stage: Any) -> TrainingSet:
-    settings = {"name": "s", "steps": 50, "windows_per_step": 4, "learning_rate": 1.0, "sources": shares, **stage}
+    settings = {**STAGE, "sources": shares, **stage}
     cache = FrameCache(folder / "frames", shrink, "every eighth", max_fps=FPS)
     return TrainingSet(sources, StageSettings(**settings), cache, num_positions=12, seed=3)
 
@@ -117,6 +119,28 @@ def test_questions_of_one_window_are_right_in_it(folder: Path, sources: dict[str
     }
 
 
+def test_videos_of_one_name_in_two_folders_share_no_questions(folder: Path) -> None:
+    frames = np.zeros((SECONDS * FPS, 64, 64, 3), dtype=np.uint8)
+    sources = {}
+    for name in ("dark", "other"):
+        (folder / name).mkdir()
+        write_video(folder / name / "0001.mp4", frames, fps=FPS)
+        rows = [{"video": "0001.mp4", "QA": [{"q": f"Which {number}?", "a": name}]} for number in range(2)]
+        (folder / f"{name}.json").write_text(json.dumps(rows))
+        sources[name] = read_source(name, SourceSettings(annotations=f"{name}.json", videos=name), folder)
+    data = training_set(folder, sources, {"dark": 1.0, "other": 1.0}, questions_per_window=4)
+    for index in range(8):
+        sample = data[index]
+        assert [turns[0].answer for turns in sample.conversations] == [sample.source] * 2
+
+
+def test_a_stage_shows_as_many_frames_as_the_model_has_positions_for(folder: Path, sources: dict[str, Source]) -> None:
+    sample = training_set(folder, sources, {"plain": 1.0})[0]
+    assert sample.positions.tolist() == list(range(12))
+    with pytest.raises(ConfigError, match="stage 's': num_frames is 32, but the model has positions for 12"):
+        training_set(folder, sources, {"plain": 1.0}, num_frames=32)
+
+
 def test_rows_of_text_have_no_frames(folder: Path, sources: dict[str, Source]) -> None:
     sample = training_set(folder, sources, {"text": 1.0})[0]
     assert sample.frames is None
@@ -137,6 +161,26 @@ def test_bad_rows_of_a_source_are_told_or_left_out(folder: Path) -> None:
     source = read_source("x", settings, folder, skip_bad_rows=True)
     assert [record.video for record in source.records] == ["v3.mp4"]
     assert [problem.split(": ")[0].split()[-1] for problem in source.skipped] == ["0", "1", "2"]
+
+
+def test_a_source_says_itself_whether_its_bad_rows_are_left_out(folder: Path) -> None:
+    (folder / "one_bad.json").write_text(json.dumps([{"video": "v"}, {"video": "v", "QA": [{"q": "?", "a": "!"}]}]))
+    run = {"name": "r", "model": ".", "output_dir": ".", "data_dir": folder, "stages": [STAGE]}
+
+    def bad(of_run: bool, of_source: bool | None) -> tuple[str, ...]:
+        source = {"annotations": "one_bad.json", "videos": ".", "skip_bad_rows": of_source}
+        return read_sources(TrainSettings(**run, skip_bad_rows=of_run, sources={"x": source}))["x"].skipped
+
+    assert bad(False, True) == bad(True, None) == (f"{folder / 'one_bad.json'} row 0: 'QA' is missing (has ['video'])",)
+    for of_run, of_source in ((False, None), (True, False)):
+        with pytest.raises(AnnotationError, match="row 0: 'QA' is missing"):
+            bad(of_run, of_source)
+
+
+def test_a_way_to_represent_segments_needs_rows_about_segments(folder: Path) -> None:
+    settings = SourceSettings(annotations="plain.json", videos=".", represent="seconds")
+    with pytest.raises(AnnotationError, match="source 'x': represent is 'seconds', but no row is about a segment"):
+        read_source("x", settings, folder)
 
 
 def test_a_source_of_videos_needs_their_folder(folder: Path) -> None:
