@@ -10,6 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.offsetbox import AnnotationBbox, OffsetImage
 
+from hawkeye.data.thumbnails import thumbnails
 from hawkeye.data.video import VideoReader, open_video
 from hawkeye.evaluation.grounding import Grounding
 from hawkeye.files import written_whole
@@ -87,11 +88,10 @@ def _draw_frames(axes: Axes, reader: VideoReader, span: Span) -> None:
     """Evenly spaced frames of `span`, each with its time below."""
     edges = np.linspace(span.start, span.end, NUM_FRAMES + 1)
     centres = (edges[:-1] + edges[1:]) / 2
-    indices = np.clip(np.searchsorted(reader.seconds, centres, side="right") - 1, 0, reader.num_frames - 1)
     end = max(span.end, span.start + 1e-3)  # an axis needs some length
     axes.set(xlim=(span.start, end), ylim=(0, 1), yticks=[], xticks=centres)
     axes.set_xticklabels([f"{centre:.1f}" for centre in centres], fontsize=9)
-    for frame, centre in zip(reader.frames(indices.tolist()), centres):
+    for frame, centre in zip(thumbnails(reader, NUM_FRAMES, 2 * FRAME_POINTS, span), centres):
         zoom = min(FRAME_POINTS / frame.shape[1], FRAME_POINTS / frame.shape[0])
         axes.add_artist(AnnotationBbox(OffsetImage(frame, zoom=zoom), (centre, 0.5), frameon=False, pad=0))
 

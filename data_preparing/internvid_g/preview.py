@@ -15,6 +15,7 @@ from data_preparing.internvid_g.files import one_row, read_scenes, rows_by_video
 from data_preparing.internvid_g.runner import Row
 from data_preparing.internvid_g.settings import ChainSettings
 from hawkeye.annotations import read_json_lines
+from hawkeye.data.thumbnails import thumbnails
 from hawkeye.data.video import VideoError, open_video
 from hawkeye.files import write_text
 from hawkeye.report.embedding import embedded_frame
@@ -119,7 +120,6 @@ def _shown(
 def _frames(path: Path) -> tuple[list[str], str]:
     try:
         with open_video(path) as reader:
-            places = (np.arange(FRAMES) + 0.5) / FRAMES * reader.num_frames
-            return [embedded_frame(frame, FRAME_HEIGHT) for frame in reader.frames(places.astype(int).tolist())], ""
+            return [embedded_frame(frame, FRAME_HEIGHT) for frame in thumbnails(reader, FRAMES, FRAME_HEIGHT)], ""
     except VideoError as error:
         return [], str(error)

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from data_preparing.shapes.build import WorldError, WorldSettings, build_world, draw_plans
+from data_preparing.shapes.build import WorldSettings, build_world, draw_plans
 from data_preparing.shapes.contact_sheet import write_contact_sheet
 
 SHEET_VIDEOS = 8
@@ -23,7 +23,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if options.contact_sheet:
             train, test = draw_plans(settings)
             write_contact_sheet([*test, *train][:SHEET_VIDEOS], options.output / "videos", options.contact_sheet)
-    except (WorldError, OSError) as error:
+    except (ValueError, OSError) as error:  # WorldError and VideoError among them
         print(f"error: {error}", file=sys.stderr)
         return 2
     print(f"{options.output}: {report.rendered} videos rendered in {report.seconds:.0f} s")

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-import av
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from data_preparing.shapes.language import canonical
 from data_preparing.shapes.render import RGB
 from data_preparing.shapes.world import Plan
+from hawkeye.data.video import open_video, read_window
 
 NUM_FRAMES = 12
 MODEL_SIDE = 64
@@ -24,7 +24,8 @@ def write_contact_sheet(plans: Sequence[Plan], videos: Path, path: Path) -> None
     """Twelve evenly spaced frames a video, reduced to what a model sees and enlarged again, above its events.
 
     Raises:
-        OSError: if a video or the picture's folder is missing.
+        VideoError: if a video is missing or cannot be read.
+        OSError: if the picture's folder is missing.
     """
     rows = [_row(plan, videos / plan.name) for plan in plans]
     sheet = Image.new("RGB", (max(row.width for row in rows), sum(row.height for row in rows)))
@@ -40,7 +41,7 @@ def _row(plan: Plan, path: Path) -> Image.Image:
     lines = [f"{plan.name}  {plan.width}x{plan.height}  {float(plan.fps):.2f} fps  {plan.duration:.1f} s"]
     lines += [f"{event.span.start:5.1f} - {event.span.end:5.1f}  {canonical(event.what)}" for event in plan.events]
     row = Image.new("RGB", (side * NUM_FRAMES, side + 14 + TEXT_HEIGHT * ((len(lines) + 3) // 4) + 6))
-    for index, frame in enumerate(_model_frames(plan, path)):
+    for index, frame in enumerate(_model_frames(path)):
         row.paste(frame.resize((side - 2, side - 2), Image.Resampling.NEAREST), (index * side, 0))
     pen = ImageDraw.Draw(row)
     for event in plan.events:
@@ -53,18 +54,17 @@ def _row(plan: Plan, path: Path) -> Image.Image:
     return row
 
 
-def _model_frames(plan: Plan, path: Path) -> list[Image.Image]:
+def _model_frames(path: Path) -> list[Image.Image]:
     """The frames in the middles of twelve equal parts, as squares of MODEL_SIDE."""
-    wanted = {int((index + 0.5) * plan.num_frames / NUM_FRAMES) for index in range(NUM_FRAMES)}
-    with av.open(str(path)) as container:
-        kept = [frame.to_image() for index, frame in enumerate(container.decode(video=0)) if index in wanted]
-    return [_centre_square(frame) for frame in kept]
+    with open_video(path) as reader:
+        frames, _ = read_window(reader, None, NUM_FRAMES, transform=_centre_square)
+    return [Image.fromarray(frame) for frame in frames]
 
 
-def _centre_square(frame: Image.Image) -> Image.Image:
+def _centre_square(picture: np.ndarray) -> np.ndarray:
+    frame = Image.fromarray(picture)
     scale = MODEL_SIDE / min(frame.size)
     width, height = np.round(np.array(frame.size) * scale).astype(int)
     left, top = (width - MODEL_SIDE) // 2, (height - MODEL_SIDE) // 2
-    return frame.resize((width, height), Image.Resampling.BICUBIC).crop(
-        (left, top, left + MODEL_SIDE, top + MODEL_SIDE)
-    )
+    square = frame.resize((width, height), Image.Resampling.BICUBIC)
+    return np.asarray(square.crop((left, top, left + MODEL_SIDE, top + MODEL_SIDE)))

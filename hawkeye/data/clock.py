@@ -73,8 +73,11 @@ class Clock:
 
     def shown(self, ticks: Sequence[int] | np.ndarray) -> np.ndarray:
         """`[T]` indices of the frames that are shown at ticks."""
-        moments = (np.asarray(ticks) + 0.5) / self.rate
-        return np.maximum(np.searchsorted(self._seconds, moments, side="right") - 1, 0)
+        return self.at(self.offset + (np.asarray(ticks) + 0.5) / self.rate)
+
+    def at(self, seconds: np.ndarray) -> np.ndarray:
+        """`[T]` indices of the frames that are shown at times; before the first frame it stands in."""
+        return np.maximum(np.searchsorted(self._seconds, seconds - self.offset, side="right") - 1, 0)
 
     def within(self, window: Span, frames: np.ndarray) -> np.ndarray:
         """Frames moved to the nearest that begin in a window, bounds included.

@@ -8,10 +8,10 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from hawkeye.annotations import AnnotationError
+from hawkeye.data.thumbnails import thumbnails
 from hawkeye.data.video import VideoError, open_video
 from hawkeye.evaluation.examples import Example
 from hawkeye.files import write_text
@@ -152,8 +152,7 @@ def _frames(run: Run, query: FoundQuery) -> tuple[list[str], str]:
     try:
         path = videos.path(Example(str(run.path), "", query.video))
         with open_video(path, fps=videos.fps) as reader:
-            places = (np.arange(FRAMES) + 0.5) / FRAMES * reader.num_frames
-            return [embedded_frame(frame, FRAME_HEIGHT) for frame in reader.frames(places.astype(int).tolist())], ""
+            return [embedded_frame(frame, FRAME_HEIGHT) for frame in thumbnails(reader, FRAMES, FRAME_HEIGHT)], ""
     except (VideoError, AnnotationError) as error:
         return [], str(error)
 
