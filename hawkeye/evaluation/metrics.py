@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -94,30 +96,41 @@ def ious_by_turn(target: Target, choices: Sequence[Choice], max_turns: int = MAX
     return [best_iou(span, target.golds) for span in walk(target.video, choices, max_turns)]
 
 
-def random_figures(target: Target, num_turns: int) -> Figures:
-    """Expected figures after so many turns of equally likely answers: exact; walks that meet are followed together."""
-    standing = np.ones(1)  # probability of the window that begins after so many half windows
-    ious, weights = list[np.ndarray](), list[np.ndarray]()
-    for turn in range(num_turns + 1):
+def random_figures(target: Target, max_turns: int) -> list[Figures]:
+    """Expected figures after each turn of equally likely answers, exactly.
+
+    A window in which no annotated span begins or ends lies inside or outside each of them, and so does all that it can
+    be narrowed to: such windows are counted together. Only the few others are followed one by one, those that meet
+    together, so the cost grows with the number of turns, not with the number of windows, 2^turns.
+    """
+    bounds = [bound for gold in target.golds for bound in (gold.start, gold.end)]
+    crossed = {0: 1.0}  # windows that a bound divides: probability by start, counted in half lengths
+    within: Counter[float] = Counter()  # the others: probability by length of the shortest annotated span around them
+    ious, shares, figures = list[float](), list[float](), list[Figures]()  # of walks that have stopped
+    for turn in range(max_turns + 1):
         length = target.video.duration / 2**turn
-        starts = target.video.start + np.arange(len(standing)) * length / 2
-        ious.append(_best_ious(starts, starts + length, target.golds))
-        share = standing / len(Choice)
-        weights.append(share if turn < num_turns else standing)  # of those who stay here
-        standing = np.zeros(2 * len(share) + 1)
-        for half in range(len(Choice) - 1):
-            standing[half : half + 2 * len(share) : 2] += share
-    return grounding_figures(np.concatenate(ious).tolist(), np.concatenate(weights).tolist())
-
-
-def _best_ious(starts: np.ndarray, ends: np.ndarray, golds: Sequence[Span]) -> np.ndarray:
-    """`best_iou` of many spans."""
-    found = np.zeros(len(starts))
-    for gold in golds:
-        shared = np.minimum(ends, gold.end) - np.maximum(starts, gold.start)
-        union = np.maximum(ends, gold.end) - np.minimum(starts, gold.start)
-        found = np.maximum(found, np.divide(shared, union, out=np.zeros(len(union)), where=union > 0))
-    return found
+        standing = list[tuple[float, float]]()
+        for index in list(crossed):
+            start = target.video.start + index * length / 2
+            window = Span(start, start + length)
+            if any(window.start < bound < window.end for bound in bounds):
+                standing.append((best_iou(window, target.golds), crossed[index]))
+            else:
+                around = [gold.duration for gold in target.golds if gold.contains(window) and gold.duration > 0]
+                within[min(around, default=math.inf)] += crossed.pop(index)
+        standing += [(length / shortest, probability) for shortest, probability in within.items()]
+        if turn:
+            scores, weights = zip(*standing)
+            figures.append(grounding_figures([*ious, *scores], [*shares, *weights]))
+        ious += [score for score, _ in standing]
+        shares += [probability / len(Choice) for _, probability in standing]
+        parts: Counter[int] = Counter()
+        for index, probability in crossed.items():
+            for half in range(len(Choice) - 1):
+                parts[2 * index + half] += probability / len(Choice)
+        crossed = dict(parts)
+        within = Counter({shortest: 0.75 * probability for shortest, probability in within.items()})
+    return figures
 
 
 def rule_choices(target: Target, num_turns: int) -> list[Choice]:
@@ -149,7 +162,7 @@ def baselines_by_turn(targets: Sequence[Target], max_turns: int = MAX_TURNS) -> 
         "oracle": oracle_choices,
     }
     found: dict[str, list[Figures]] = {
-        "random": [mean_figures([random_figures(target, turn) for target in targets]) for turn in turns]
+        "random": [mean_figures(figures) for figures in zip(*(random_figures(target, max_turns) for target in targets))]
     }
     for name, choose in walks.items():
         found[name] = [

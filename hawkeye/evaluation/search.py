@@ -38,7 +38,8 @@ def find(
     Args:
         strategy: "recursive" narrows a window turn by turn (`ground`), "belief" keeps a belief over all spans; by
             default the belief if it was measured how the model answers (`hawkeye calibrate`), else recursion.
-        max_turns: at most so many questions a query.
+        max_turns: maximum number of questions per query; a search by belief ends when it has asked about each of its
+            129 windows (`hawkeye.evaluation.belief.search_windows`).
         seed: with each query's key, decides the order of the options.
         decoding: how answers are read.
 
@@ -75,7 +76,8 @@ def _find_by_belief(
     places = np.zeros(len(queries), dtype=int)  # the first question is about the whole video
     turns: list[list[GroundingTurn]] = [[] for _ in queries]
     present, absent = np.zeros((2, len(queries)))
-    for turn in range(max_turns):
+    # A window asked again would count the same answer twice, and be believed too much.
+    for turn in range(min(max_turns, len(space.windows))):
         if turn:
             places = space.most_telling(beliefs, asked)
         asked[everyone, places] = True

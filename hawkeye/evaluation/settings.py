@@ -20,6 +20,10 @@ Strategy = Literal["recursive", "belief"]
 """How a query is found: by narrowing one window turn by turn, or by a belief over all spans."""
 
 
+MOST_TURNS = 128
+"""Belief has 129 windows to ask about, and recursion reaches double precision after about 50 turns."""
+
+
 class SpanSettings(Settings):
     """How to ask a model that was trained to answer with numbers."""
 
@@ -68,7 +72,12 @@ class EvaluationSettings(Settings):
         False, description="Also mean average precision of the ranked spans, as QVHighlights has it."
     )
     output_dir: Path = Field(description="Where results.json and predictions.jsonl go.")
-    max_turns: int = Field(MAX_TURNS, gt=0, description="Questions per query.")
+    max_turns: int = Field(
+        MAX_TURNS,
+        gt=0,
+        le=MOST_TURNS,
+        description="Questions per query; a window halved more often is shorter than its bounds' precision.",
+    )
     limit: int | None = Field(None, gt=0, description="The first so many examples of each file; all by default.")
     strategy: Strategy | None = Field(
         None, description="How queries are found; by default by belief if the model was calibrated, else recursively."

@@ -76,6 +76,13 @@ def test_no_window_is_asked_about_twice_and_the_first_is_the_whole_video(reader:
     assert answerer.looks[0] == [("v.mp4", None)]
 
 
+def test_a_search_ends_when_every_window_has_been_asked_about(reader: MemoryReader, space: SpanSpace) -> None:
+    (found,) = find(
+        ScriptedAnswerer(follows_the_rule), [Query(reader, "5 to 7", "a")], strategy="belief", max_turns=300
+    )
+    assert len({turn.window for turn in found.turns}) == len(found.turns) == len(space.windows)
+
+
 def test_candidates_are_ranked_by_expected_iou_and_lie_apart(reader: MemoryReader) -> None:
     (found,) = find(ScriptedAnswerer(follows_the_rule), [Query(reader, "5 to 7", "a")], strategy="belief")
     spans = [candidate.span for candidate in found.candidates]
