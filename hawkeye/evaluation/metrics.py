@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -105,7 +105,9 @@ def random_figures(target: Target, max_turns: int) -> list[Figures]:
     """
     bounds = [bound for gold in target.golds for bound in (gold.start, gold.end)]
     crossed = {0: 1.0}  # windows that a bound divides: probability by start, counted in half lengths
-    within: Counter[float] = Counter()  # the others: probability by length of the shortest annotated span around them
+    within = defaultdict[float, float](
+        float
+    )  # the others: probability by length of the shortest annotated span around them
     ious, shares, figures = list[float](), list[float](), list[Figures]()  # of walks that have stopped
     for turn in range(max_turns + 1):
         length = target.video.duration / 2**turn
@@ -124,12 +126,13 @@ def random_figures(target: Target, max_turns: int) -> list[Figures]:
             figures.append(grounding_figures([*ious, *scores], [*shares, *weights]))
         ious += [score for score, _ in standing]
         shares += [probability / len(Choice) for _, probability in standing]
-        parts: Counter[int] = Counter()
+        parts = defaultdict[int, float](float)
         for index, probability in crossed.items():
             for half in range(len(Choice) - 1):
                 parts[2 * index + half] += probability / len(Choice)
         crossed = dict(parts)
-        within = Counter({shortest: 0.75 * probability for shortest, probability in within.items()})
+        for shortest in within:
+            within[shortest] *= 1 - 1 / len(Choice)
     return figures
 
 

@@ -8,7 +8,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import matplotlib
 from jinja2 import Environment, PackageLoader, StrictUndefined
+from matplotlib.figure import Figure
 
 from hawkeye.annotations import AnnotationError
 from hawkeye.data.thumbnails import thumbnails
@@ -103,8 +105,13 @@ def accuracies(run: Run) -> dict[str, tuple[int, float | None]]:
 
 
 def _figures(runs: Sequence[Run], judged: Sequence[Run]) -> list[tuple[str, str]]:
-    """Headings and pictures."""
-    made: list[tuple[str, Any]] = []
+    """Headings and pictures: a dollar sign in a name is no formula, and the same runs give the same bytes."""
+    with matplotlib.rc_context({"text.parse_math": False, "svg.hashsalt": "hawkeye"}):
+        return [(heading, embedded_figure(figure)) for heading, figure in _charts(runs, judged)]
+
+
+def _charts(runs: Sequence[Run], judged: Sequence[Run]) -> list[tuple[str, Figure]]:
+    made: list[tuple[str, Figure]] = []
     if judged:
         made += [
             ("Score after each turn", charts.score_per_turn(judged)),
@@ -118,7 +125,7 @@ def _figures(runs: Sequence[Run], judged: Sequence[Run]) -> list[tuple[str, str]
     for run in runs:
         if run.questions:
             made.append(("Options chosen and right", charts.letter_distribution(run.questions, run.name)))
-    return [(heading, embedded_figure(figure)) for heading, figure in made]
+    return made
 
 
 def _shown(run: Run, query: FoundQuery, runs: Sequence[Run]) -> ShownExample:

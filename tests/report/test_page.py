@@ -32,6 +32,17 @@ def test_the_page_holds_all_it_shows(runs: dict[str, Path], capsys: pytest.Captu
     assert "25.0" in page  # the first run's mean IoU
 
 
+def test_the_same_runs_give_the_same_page_and_names_are_no_formulas(
+    runs: dict[str, Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    odd = runs["first"].rename(runs["first"].with_name(r"[b] $\frac{1$"))
+    pages = []
+    for _ in range(2):
+        assert report(capsys, odd, runs["second"])[0] == 0
+        pages.append((odd / "report.html").read_bytes())
+    assert pages[0] == pages[1]
+
+
 def test_videos_that_are_not_there_are_told(runs: dict[str, Path], capsys: pytest.CaptureFixture[str]) -> None:
     (runs["first"].parent / "videos" / "a.mp4").unlink()
     status, out, _ = report(capsys, runs["original"], "--videos", runs["first"].parent / "videos")
