@@ -21,6 +21,7 @@ from hawkeye.temporal import (
     iou,
     narrow,
     sample_path_window,
+    sample_span_window,
     sample_window,
     walk,
     whole_window_choice,
@@ -222,7 +223,46 @@ def test_without_slips_and_trimming_the_path_is_the_oracles() -> None:
     assert drawn == visited
 
 
-@pytest.mark.parametrize("sampler", [sample_window, sample_path_window])
+def drawn_after_one_turn_at_most(segment: Span, slip_probability: float) -> list[Span]:
+    """1200 windows on the path to a segment of a video of 16 s: half of them are the whole video."""
+    rng = np.random.default_rng(0)
+    options = {"max_turns": 2, "slip_probability": slip_probability, "trim_ratio": 0.0}
+    return [sample_path_window(segment, Span(0, 16), rng, **options)[0] for _ in range(1200)]
+
+
+def test_a_turn_slips_as_often_as_asked_to() -> None:
+    # The right turn to [2, 6] is [0, 8]. A slip takes one of three halves; [8, 16] shows nothing and is not taken.
+    drawn = drawn_after_one_turn_at_most(Span(2, 6), 1.0)
+    assert set(drawn) == {Span(0, 16), Span(0, 8), Span(4, 12)}
+    assert drawn.count(Span(0, 8)) / 1200 == pytest.approx(1 / 6, abs=0.04)
+    assert drawn.count(Span(4, 12)) / 1200 == pytest.approx(1 / 6, abs=0.04)
+    drawn = drawn_after_one_turn_at_most(Span(2, 6), 0.3)
+    assert drawn.count(Span(4, 12)) / 1200 == pytest.approx(0.3 / 6, abs=0.025)
+
+
+def test_a_slip_that_loses_more_than_half_of_the_iou_is_not_taken() -> None:
+    # [2, 5] has IoU 3/16 with the whole video and 1/10 with [4, 12], more than half of it; [2, 4.5] has IoU 2.5/16
+    # and 0.5/10, less than a third.
+    assert Span(4, 12) in drawn_after_one_turn_at_most(Span(2, 5), 1.0)
+    assert set(drawn_after_one_turn_at_most(Span(2, 4.5), 1.0)) == {Span(0, 16), Span(0, 8)}
+
+
+def test_a_window_for_numbers_is_shown_the_segment_for_one_frame_to_half_of_them() -> None:
+    # Twelve frames of a window of 12 s show a segment of 1 s once, those of a window of 2 s six times.
+    rng = np.random.default_rng(0)
+    windows = [sample_span_window(Span(50, 51), Span(0, 100), rng) for _ in range(1000)]
+    lengths = np.array([window.duration for window in windows])
+    assert 2 <= lengths.min() < 2.1
+    assert 11.9 < lengths.max() <= 12
+    assert lengths.mean() == pytest.approx(7, abs=0.3)
+    assert all(window.contains(Span(50, 51)) for window in windows)
+    # Where in the window the segment lies is as random: before its middle as often as after it.
+    assert np.mean([window.middle > 50.5 for window in windows]) == pytest.approx(0.5, abs=0.05)
+    # Of 12 s, a window around a segment of 8 s can only be all.
+    assert sample_span_window(Span(1, 9), Span(0, 12), rng) == Span(0, 12)
+
+
+@pytest.mark.parametrize("sampler", [sample_window, sample_path_window, sample_span_window])
 @pytest.mark.parametrize("segment", [Span(3, 3), Span(3, 11), Span(0, 2)])
 def test_an_empty_segment_or_one_outside_its_context_is_refused(sampler: Any, segment: Span) -> None:
     with pytest.raises(ValueError, match="must be non-empty and lie within its context"):
