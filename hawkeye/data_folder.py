@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from rich.table import Table
@@ -55,6 +56,26 @@ class Finding:
     videos_there: int = 0
     problems: tuple[str, ...] = ()
 
+    @property
+    def is_whole(self) -> bool:
+        """Whether nothing is missing or wrong."""
+        return self.is_there and self.videos_there == self.videos and not self.problems
+
+    def to_dict(self) -> dict[str, Any]:
+        """As plain values, ready for JSON."""
+        expected = self.expected
+        return {
+            "configuration": expected.configuration,
+            "annotations": str(expected.annotations),
+            "is_there": self.is_there,
+            "rows": self.rows,
+            "video_folder": None if expected.videos is None else str(expected.videos),
+            "videos": self.videos,
+            "videos_there": self.videos_there,
+            "problems": list(self.problems),
+            "where": expected.where,
+        }
+
 
 def check_data(folder: Path, configs: Path = CONFIGS) -> list[Finding]:
     """Looks for every annotation file, reads those that are there, looks for their videos, and opens some of them.
@@ -75,7 +96,6 @@ def findings_table(findings: Sequence[Finding], folder: Path) -> Table:
     """One row per annotation file, named from `folder` on."""
     rows = table(f"{folder}, beside what the configurations speak of", "configuration", "annotations", "rows", "videos")
     rows.columns[1].justify = "left"
-    rows.columns[1].overflow = "fold"
     for finding in findings:
         path = finding.expected.annotations
         name = str(path.relative_to(folder) if path.is_relative_to(folder) else path)

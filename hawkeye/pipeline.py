@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypedDict, overload
+from typing import TYPE_CHECKING, Any, TypedDict, get_args, overload
 
 import torch
 from huggingface_hub.errors import StrictDataclassError
@@ -16,52 +14,85 @@ from safetensors import SafetensorError
 from transformers.utils import logging
 
 from hawkeye.config import ConfigError, nearest
-from hawkeye.data.video import open_video
+from hawkeye.console import warn
+from hawkeye.conversation import MAX_NEW_TOKENS, Answer, Conversation
+from hawkeye.data.video import VideoReader, open_video
 from hawkeye.evaluation import videoqa
-from hawkeye.evaluation.answering import LONGEST_TIME, Answerer, Question, View
+from hawkeye.evaluation.answering import Answerer
 from hawkeye.evaluation.grounding import Grounding, Query, check_grounding
 from hawkeye.evaluation.responses import Responses
 from hawkeye.evaluation.search import find
 from hawkeye.evaluation.settings import Strategy
+from hawkeye.inputs import one_of, path_of, rate_of, text_of, texts_of, whole_number, window_of
 from hawkeye.models.hawkeye import HawkEye
 from hawkeye.models.processing import HawkEyeProcessor
 from hawkeye.models.quantization import quantization_config
-from hawkeye.prompts import QA_INSTRUCTION, open_prompt
+from hawkeye.prompts import QA_INSTRUCTION
 from hawkeye.temporal import MAX_TURNS, Span
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
+Video = str | Path
+"""A video file, a GIF or a folder of frames."""
+Videos = list[Video] | tuple[Video, ...]
+Window = Span | tuple[float, float] | list[float] | None
+"""A part of a video in seconds, or all of it."""
+
+MOST_TURNS = 100
+"""Questions after which a window, halved by each, has long been shorter than a frame of any video."""
+
+NOTES = {
+    "tiny": "the model 'tiny' knows only the world of shapes (python -m data_preparing.shapes makes such videos): "
+    "about any other video its answers mean nothing, however confident they are; for real videos use a model that "
+    "'hawkeye convert' makes of published weights (--model DIRECTORY, or load_model(DIRECTORY))"
+}
+"""What must be known of the models that ship with the package."""
+
 DTYPES = ("float32", "float16", "bfloat16", "auto")
 QUANTIZATIONS = ("8bit", "4bit")
-
-
-@dataclass(frozen=True)
-class Answer:
-    """An answer to a question: its text, and with options how probable each is."""
-
-    text: str
-    probabilities: dict[str, float] | None = None
 
 
 class GroundOptions(TypedDict, total=False):
     """Options of `Pipeline.ground`."""
 
+    window: Window
     max_turns: int
     seed: int
     fps: float | None
     strategy: Strategy | None
 
 
+class AskOptions(TypedDict, total=False):
+    """Options of `Pipeline.ask`."""
+
+    window: Window
+    fps: float | None
+    max_new_tokens: int
+    instruction: str
+
+
 class Pipeline:
-    """A model and its processor, with the two things that one asks of them.
+    """A model and its processor, with the things that one asks of them.
 
     Attributes:
         answerer: asks the model about windows; what `hawkeye.evaluation` works with.
+        name: the model's name or directory, where it was loaded by one.
+        note: what must be known of a model that ships with the package, or None.
     """
 
-    def __init__(self, answerer: Answerer) -> None:
+    def __init__(self, answerer: Answerer, *, name: str = "", note: str | None = None) -> None:
         self.answerer = answerer
+        self.name = name
+        self.note = note
+        self._is_noted = False
+
+    def __repr__(self) -> str:
+        parameters = sum(weight.numel() for weight in self.model.parameters())
+        return (
+            f"Pipeline({self.name!r}, {parameters / 1e6:,.1f} million parameters, {self.answerer.num_frames} frames, "
+            f"{self.model.dtype} on {self.model.device})"
+        )
 
     @property
     def model(self) -> HawkEye:
@@ -74,28 +105,39 @@ class Pipeline:
         return self.answerer.processor
 
     @overload
-    def ground(self, video: str | Path, query: str, **options: Unpack[GroundOptions]) -> Grounding: ...
+    def ground(self, video: Video, query: str, **options: Unpack[GroundOptions]) -> Grounding: ...
 
     @overload
     def ground(
-        self, video: str | Path, query: list[str] | tuple[str, ...], **options: Unpack[GroundOptions]
+        self, video: Video, query: list[str] | tuple[str, ...], **options: Unpack[GroundOptions]
     ) -> list[Grounding]: ...
+
+    @overload
+    def ground(self, video: Videos, query: str, **options: Unpack[GroundOptions]) -> list[Grounding]: ...
+
+    @overload
+    def ground(
+        self, video: Videos, query: list[str] | tuple[str, ...], **options: Unpack[GroundOptions]
+    ) -> list[list[Grounding]]: ...
 
     def ground(
         self,
-        video: str | Path,
+        video: Video | Videos,
         query: str | list[str] | tuple[str, ...],
         *,
+        window: Window = None,
         max_turns: int = MAX_TURNS,
         seed: int = 0,
         fps: float | None = None,
         strategy: Strategy | None = None,
-    ) -> Grounding | list[Grounding]:
+    ) -> Grounding | list[Grounding] | list[list[Grounding]]:
         """Finds when something happens in a video.
 
         Args:
-            video: a video file, a GIF or a folder of frames.
+            video: a video file, a GIF or a folder of frames; or several, which give a list with a result for each.
             query: a sentence, or several; several come back as a list.
+            window: the part of the video to search, as a span or (start, end) in seconds; all of it by default. What
+                lies beyond the video's end is left out, with a warning.
             max_turns: at most so many questions a query.
             seed: with the query, decides the order of the options.
             fps: frames per second of a folder of frames.
@@ -103,59 +145,103 @@ class Pipeline:
 
         Raises:
             VideoError: naming the file and what is wrong with it.
-            ValueError: if a query is empty or longer than the model reads, before the video is opened.
+            ValueError: naming the argument that is wrong; if a query is empty or longer than the model reads, before
+                the video is opened.
         """
-        queries = [query] if isinstance(query, str) else list(query)
+        queries = [text_of(query, "query")] if isinstance(query, str) else texts_of(query, "query")
+        part, fps = window_of(window), rate_of(fps)
+        max_turns = whole_number(max_turns, "max_turns", least=1, most=MOST_TURNS)
+        seed = whole_number(seed, "seed")
+        if strategy is not None:
+            one_of(strategy, "strategy", get_args(Strategy))
+        videos = _videos(video)
         for text in queries:
             check_grounding(self.answerer, text)
             self.warn_of_unknown_words(text)
-        with open_video(video, fps=fps) as reader:
-            self._warn_of_length(reader.path, reader.duration)
-            asked = [Query(reader, text, text) for text in queries]
-            found = find(self.answerer, asked, strategy=strategy, max_turns=max_turns, seed=seed)
-        return found[0] if isinstance(query, str) else found
+        found = []
+        for path in videos:
+            with open_video(path, fps=fps) as reader:
+                self.warn_of_video(reader, part)
+                asked = [Query(reader, text, text, part) for text in queries]
+                together = find(self.answerer, asked, strategy=strategy, max_turns=max_turns, seed=seed)
+            found.append(together[0] if isinstance(query, str) else together)
+        return found if isinstance(video, list | tuple) else found[0]  # type: ignore[return-value]  # the overloads
+
+    @overload
+    def ask(
+        self, video: Video, question: str, options: Sequence[str] | None = None, **settings: Unpack[AskOptions]
+    ) -> Answer: ...
+
+    @overload
+    def ask(
+        self, video: Videos, question: str, options: Sequence[str] | None = None, **settings: Unpack[AskOptions]
+    ) -> list[Answer]: ...
 
     def ask(
         self,
-        video: str | Path,
+        video: Video | Videos,
         question: str,
         options: Sequence[str] | None = None,
         *,
-        window: Span | None = None,
+        window: Window = None,
         fps: float | None = None,
-        max_new_tokens: int = 60,
-    ) -> Answer:
-        """Answers a question about a video: by one of `options`, or freely where there are none.
+        max_new_tokens: int = MAX_NEW_TOKENS,
+        instruction: str = QA_INSTRUCTION,
+    ) -> Answer | list[Answer]:
+        """Answers a question about a video: by one of `options`, or freely without them.
 
         Args:
-            video: a video file, a GIF or a folder of frames.
-            window: the part of it to show, in seconds; all of it by default.
+            video: a video file, a GIF or a folder of frames; or several, which give a list with an answer for each.
+            question: in words.
+            options: two or more, all different.
+            window: the part of the video to show, as a span or (start, end) in seconds; all of it by default.
             fps: frames per second of a folder of frames.
             max_new_tokens: longest free answer.
+            instruction: what precedes a question that is answered freely; with options it is the benchmarks'.
 
         Raises:
             VideoError: naming the file and what is wrong with it.
-            ValueError: if the question is empty or longer than the model reads, or there is one option alone; before
-                the video is opened.
+            ValueError: naming the argument that is wrong; if the question is empty or longer than the model reads,
+                before the video is opened.
         """
-        options = tuple(options or ())
-        if options:
-            videoqa.check_choice(self.answerer, question, options)
-        elif question.strip():
-            self.answerer.check(open_prompt(question, [LONGEST_TIME] * self.answerer.num_frames), 0)
+        question, part, fps = text_of(question, "question"), window_of(window), rate_of(fps)
+        max_new_tokens = whole_number(max_new_tokens, "max_new_tokens", least=1)
+        videos = _videos(video)
+        if options is None:
+            found = [
+                self.chat(path, window=part, fps=fps, instruction=instruction).ask(
+                    question, max_new_tokens=max_new_tokens
+                )
+                for path in videos
+            ]
         else:
-            raise ValueError("the question is empty")
-        self.warn_of_unknown_words(" ".join([question, *options]))
+            choices = _choices(options)
+            videoqa.check_choice(self.answerer, question, choices)
+            self.warn_of_unknown_words(" ".join([question, *choices]))
+            found = [self._choose(path, question, choices, part, fps) for path in videos]
+        return found if isinstance(video, list | tuple) else found[0]
+
+    def _choose(
+        self, video: Path, question: str, options: tuple[str, ...], window: Span | None, fps: float | None
+    ) -> Answer:
         with open_video(video, fps=fps) as reader:
-            self._warn_of_length(reader.path, reader.duration)
-            if options:
-                asked = videoqa.ChoiceQuestion(reader, question, options, window)
-                (found,) = videoqa.answer(self.answerer, [asked])
-                return Answer(options[found.index], dict(zip(options, found.probabilities)))
-            (glimpse,) = self.answerer.look([View(reader, window, QA_INSTRUCTION, question)])
-        prompt = Question(open_prompt(question, list(glimpse.seconds)), glimpse, 0)
-        (text,) = self.answerer.generate([prompt], max_new_tokens=max_new_tokens)
-        return Answer(text)
+            self.warn_of_video(reader, window)
+            asked = videoqa.ChoiceQuestion(reader, question, options, window)
+            (found,) = videoqa.answer(self.answerer, [asked])
+        return Answer(options[found.index], dict(zip(options, found.probabilities)))
+
+    def chat(
+        self, video: Video, *, window: Window = None, fps: float | None = None, instruction: str = QA_INSTRUCTION
+    ) -> Conversation:
+        """Begins a conversation about a video: `chat = model.chat("video.mp4")`, then `chat.ask("...")` repeatedly.
+
+        Args: as `ask` has them.
+
+        Raises:
+            ValueError: naming the argument that is wrong.
+        """
+        instruction = text_of(instruction, "instruction")
+        return Conversation(self, path_of(video), instruction, window=window_of(window), fps=rate_of(fps))
 
     def unknown_words(self, text: str) -> list[str]:
         """The words that a model with a closed vocabulary does not know."""
@@ -170,15 +256,35 @@ class Pipeline:
     def warn_of_unknown_words(self, text: str) -> None:
         """Says on stderr which words of `text` the model does not know."""
         if unknown := self.unknown_words(text):
-            words = ", ".join(map(repr, unknown))
-            print(f"warning: this model does not know {words}: the answer may mean nothing", file=sys.stderr)
+            warn(f"this model does not know {', '.join(map(repr, unknown))}: the answer may mean nothing")
 
-    def _warn_of_length(self, video: Path, duration: float) -> None:
-        if self.unknown_words(f"{duration:.1f}"):
-            print(
-                f"warning: {video} lasts {duration:.1f} seconds, and this model does not know times so long",
-                file=sys.stderr,
-            )
+    def warn_of_video(self, reader: VideoReader, window: Span | None) -> None:
+        """Says on stderr what the model does not know of a video, and what of the window lies beyond it."""
+        if self.note is not None and not self._is_noted:
+            warn(self.note, kind="note")
+            self._is_noted = True
+        if self.unknown_words(f"{reader.duration:.1f}"):
+            warn(f"{reader.path} lasts {reader.duration:.1f} seconds, and this model does not know times so long")
+        if window is not None and window.end > reader.duration + 1 / reader.fps:
+            warn(f"{reader.path} ends at second {reader.duration:.1f}, before the window's end at {window.end:g}")
+
+
+def _videos(video: Any) -> list[Path]:
+    """The paths of one video or several."""
+    if not isinstance(video, list | tuple):
+        return [path_of(video)]
+    if not video:
+        raise ValueError("the list of videos is empty")
+    return [path_of(each) for each in video]
+
+
+def _choices(options: Any) -> tuple[str, ...]:
+    choices = tuple(texts_of(options, "options")) if options else ()
+    if len(choices) < 2:
+        raise ValueError(f"a choice needs two options or more, not {options!r}; without options the answer is free")
+    if len(set(choices)) < len(choices):
+        raise ValueError(f"the options must differ, unlike {list(choices)!r}")
+    return choices
 
 
 def shipped_models() -> dict[str, Path]:
@@ -193,7 +299,12 @@ def model_directory(name: str | Path) -> Path:
     Raises:
         ConfigError: if there is none; it names the nearest.
     """
-    directory = shipped_models().get(str(name), Path(name))
+    directory = shipped_models().get(str(name)) or path_of(name, "model")
+    if directory.is_file() or (not directory.is_dir() and directory.suffix in (".pth", ".pt", ".safetensors")):
+        raise ConfigError(
+            f"model {str(name)!r}: a model is a directory, and this is a file; "
+            f"'hawkeye convert BASE_MODEL {directory} --output DIRECTORY' puts a checkpoint together with its base"
+        )
     if not (directory / "config.json").is_file():
         hint = nearest(str(name), list(shipped_models()))
         raise ConfigError(f"model {str(name)!r}: no such model, and no directory that holds one{hint}")
@@ -208,6 +319,7 @@ def load_model(
     device_map: str | dict[str, str | int] | None = None,
     quantization: str | None = None,
     batch_size: int = 16,
+    num_frames: int | None = None,
 ) -> Pipeline:
     """Loads a model that ships with the package, or one saved in a directory.
 
@@ -220,11 +332,15 @@ def load_model(
             its own, from modules to devices. In place of `device`.
         quantization: "8bit" or "4bit" weights of the language model (bitsandbytes).
         batch_size: windows, or prompts, that go through the model together.
+        num_frames: frames that the model is shown of a window, if not those that it was trained with; the positions
+            are interpolated.
 
     Raises:
+        ValueError: if `batch_size` or `num_frames` is no positive whole number.
         ConfigError: if there is no such model, type or quantisation (it names the nearest), or the directory does not
             hold a model that can be loaded.
     """
+    batch_size = whole_number(batch_size, "batch_size", least=1)
     if dtype not in DTYPES:
         raise ConfigError(f"dtype {dtype!r}{nearest(dtype, DTYPES)}")
     if quantization not in (None, *QUANTIZATIONS):
@@ -249,9 +365,18 @@ def load_model(
         responses = Responses.load(directory)
     except (SafetensorError, StrictDataclassError, ValueError, OSError) as error:
         raise ConfigError(f"model {directory}: cannot be loaded ({' '.join(str(error).split())})") from None
+    if num_frames is not None:
+        model.config.num_frames = whole_number(num_frames, "num_frames", least=1)
     if "device_map" not in options:
         model.to(place)  # type: ignore[arg-type]  # the library's wrapper hides its self
-    return Pipeline(Answerer(model, processor, batch_size=batch_size, responses=responses))
+    answerer = Answerer(model, processor, batch_size=batch_size, responses=responses)
+    return Pipeline(answerer, name=str(name), note=_note(directory))
+
+
+def _note(directory: Path) -> str | None:
+    """What must be known of a model that ships with the package, however its directory is named."""
+    shipped = {path.resolve(): name for name, path in shipped_models().items()}
+    return NOTES.get(shipped.get(directory.resolve(), ""))
 
 
 @contextmanager
@@ -273,13 +398,20 @@ def _default_device() -> torch.device:
     return accelerator or torch.device("cpu")
 
 
-def ground_video(video: str | Path, query: str, *, model: str | Path = "tiny", max_turns: int = MAX_TURNS) -> Grounding:
-    """`load_model(model).ground(video, query)`: one query, from the file."""
-    return load_model(model).ground(video, query, max_turns=max_turns)
+def ground_video(
+    video: Video, query: str, *, model: str | Path = "tiny", **options: Unpack[GroundOptions]
+) -> Grounding:
+    """`load_model(model).ground(video, query, ...)`: one query, from the file."""
+    return load_model(model).ground(video, query, **options)
 
 
 def ask_video(
-    video: str | Path, question: str, options: Sequence[str] | None = None, *, model: str | Path = "tiny"
+    video: Video,
+    question: str,
+    options: Sequence[str] | None = None,
+    *,
+    model: str | Path = "tiny",
+    **settings: Unpack[AskOptions],
 ) -> Answer:
-    """`load_model(model).ask(video, question, options)`: one question, from the file."""
-    return load_model(model).ask(video, question, options)
+    """`load_model(model).ask(video, question, options, ...)`: one question, from the file."""
+    return load_model(model).ask(video, question, options, **settings)

@@ -150,6 +150,21 @@ def open_prompt(question: str, seconds: Sequence[float], instruction: str = QA_I
     return _prompt(instruction, frames_message(seconds), question, "").rstrip()
 
 
+def chat_prompt(
+    history: Sequence[tuple[str, str]], question: str, seconds: Sequence[float], instruction: str = QA_INSTRUCTION
+) -> str:
+    """The prompt of a question that follows others, each with its answer, about the same window.
+
+    Parity: the first question is asked as `open_prompt` asks it, which is how evaluation asks; answers and later
+    questions follow as in the original's demonstration.
+    """
+    first, *later = [*(asked for asked, _ in history), question]
+    prompt = open_prompt(first, seconds, instruction)
+    for (_, answer), following in zip(history, later):
+        prompt += f" {answer}\n{HUMAN} {following}\n{ASSISTANT}"
+    return prompt
+
+
 def parse_option(answer: str, options: Sequence[str]) -> int | None:
     """Which option a generated answer names: it begins with "(X)" or "X)", or with the option's own words.
 

@@ -36,7 +36,7 @@ def folder(tmp_path: Path) -> Path:
 def test_what_is_missing_and_where_it_is_to_be_had(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     status, out, _ = check(folder, capsys)
     (row,) = [line for line in out.splitlines() if "charades_sta-recursive" in line]
-    assert status == 0
+    assert status == 1
     assert [cell.strip() for cell in row.split("│")[3:5]] == ["2", "1 of 2"]
     assert f"missing: 1 videos for {folder}/videos/charades: Annotations: charades_sta_test.txt" in out
     assert "stage3.yaml internvid_grounding, stage3.yaml internvid_caption: made by python -m data_preparing" in out
@@ -66,3 +66,44 @@ def test_no_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_every_source_says_where_it_is_from(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert "not told" not in check(tmp_path, capsys)[1]
+
+
+def test_nothing_missing_and_nothing_wrong_ends_with_0(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    configs = folder / "configs" / "eval"
+    configs.mkdir(parents=True)
+    where = "data_dir: data\nvideos: videos/charades\noutput_dir: out"
+    name = "test-anno/charades_sta-recursive_grounding.json"
+    (configs / "one.yaml").write_text(f"name: one\n{where}\ngrounding: [{name}]\n")
+    command = ["data", "check", str(folder), "--configs", str(configs.parent), "--json"]
+    assert main(command) == 1, "b.mp4 is missing"
+    (row,) = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert row == {
+        "configuration": "one.yaml",
+        "annotations": str(folder / name),
+        "is_there": True,
+        "rows": 2,
+        "video_folder": str(folder / "videos" / "charades"),
+        "videos": 2,
+        "videos_there": 1,
+        "problems": [],
+        "where": "",
+    }
+    write_video(folder / "videos" / "charades" / "b.mp4", np.zeros((8, 16, 16, 3), np.uint8), fps=4)
+    assert main(command) == 0
+
+
+@pytest.mark.parametrize("columns", ["60", "80", None])
+def test_names_are_folded_and_never_cut(
+    columns: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delenv("COLUMNS")
+    if columns is not None:
+        monkeypatch.setenv("COLUMNS", columns)
+    out = check(tmp_path, capsys)[1]
+    assert "…" not in out
+    rows = [line.split("│") for line in out.splitlines() if "│" in line]
+    names = "".join("".join(cells[1].split()) for cells in rows)
+    for source in ("classification_k710", "classification_ssv2", "conversation_videochat1", "conversation_videochat2"):
+        assert source in names
+    if columns is None:
+        assert any(cells[1].strip() == "stage3.yaml conversation_videochatgpt" for cells in rows), "whole in a pipe"

@@ -7,10 +7,11 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import prod
+from typing import Any
 
 import numpy as np
 
-from hawkeye.data.video import VideoReader
+from hawkeye.data.video import VideoError, VideoReader
 from hawkeye.evaluation.answering import LONGEST_TIME, Answerer, Question, View
 from hawkeye.evaluation.settings import Decoding
 from hawkeye.prompts import GROUNDING_INSTRUCTION, LETTERS, grounding_prompt, grounding_question
@@ -28,6 +29,24 @@ class Query:
     reader: VideoReader
     text: str
     key: str
+    window: Span | None = None
+    """The part of the video to search; all of it where None. It may end after the video."""
+
+    @property
+    def searched(self) -> Span:
+        """What the first question is about.
+
+        Raises:
+            VideoError: if the window begins where the video has ended.
+        """
+        end = self.reader.duration
+        if self.window is None:
+            return Span(0.0, end)
+        if self.window.start >= end:
+            raise VideoError(
+                f"{self.reader.path}: the window begins at second {self.window.start:g}, the video ends at {end:g}"
+            )
+        return Span(self.window.start, min(self.window.end, end))
 
 
 @dataclass(frozen=True)
@@ -45,6 +64,14 @@ class GroundingTurn:
         """The span to name after this question."""
         return self.best or narrow(self.window, self.choice)
 
+    def to_dict(self) -> dict[str, Any]:
+        """As plain values: seconds to a thousandth, probabilities to a ten-thousandth."""
+        return {
+            "window": [round(self.window.start, 3), round(self.window.end, 3)],
+            "answer": self.choice.value,
+            "probabilities": {choice.value: round(value, 4) for choice, value in self.probabilities.items()},
+        }
+
 
 @dataclass(frozen=True)
 class Candidate:
@@ -53,8 +80,12 @@ class Candidate:
     span: Span
     expected_iou: float
 
+    def to_dict(self) -> dict[str, Any]:
+        """As plain values: seconds to a thousandth, the IoU to a ten-thousandth."""
+        return {**_bounds(self.span), "expected_iou": round(self.expected_iou, 4)}
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, repr=False)
 class Grounding:
     """Where a query happens in a video of `duration` seconds, and the turns that led there.
 
@@ -80,6 +111,42 @@ class Grounding:
     def choices(self) -> list[Choice]:
         """The answers in order."""
         return [turn.choice for turn in self.turns]
+
+    def to_dict(self) -> dict[str, Any]:
+        """As plain values, ready for JSON: seconds to a thousandth, probabilities to a ten-thousandth."""
+        return {
+            "query": self.query,
+            **_bounds(self.span),
+            "confidence": round(self.confidence, 4),
+            "duration": round(self.duration, 3),
+            **({} if self.absence is None else {"absence": round(self.absence, 4)}),
+            "candidates": [candidate.to_dict() for candidate in self.candidates],
+            "turns": [turn.to_dict() for turn in self.turns],
+        }
+
+    def __repr__(self) -> str:
+        return (
+            f"Grounding({self.query!r}: {self.span.start:.1f} to {self.span.end:.1f} of {self.duration:.1f} s, "
+            f"confidence {self.confidence:.2f}, {len(self.turns)} turns)"
+        )
+
+    def __str__(self) -> str:
+        """For people: the span, the turns that led there, and what else it may be."""
+        span = self.span
+        lines = [f"{self.query}: {span.start:.1f} to {span.end:.1f} s (confidence {self.confidence:.2f})"]
+        for number, turn in enumerate(self.turns, start=1):
+            window = f"{turn.window.start:.1f}-{turn.window.end:.1f} s"
+            lines.append(f"  turn {number}: {window:>14} {turn.choice.value:<10} {turn.probabilities[turn.choice]:.2f}")
+        for candidate in self.candidates[1:]:
+            span = candidate.span
+            lines.append(f"  or {span.start:.1f} to {span.end:.1f} s (expected IoU {candidate.expected_iou:.2f})")
+        if self.absence is not None:
+            lines.append(f"  not in this video: {self.absence:.2f}")
+        return "\n".join(lines)
+
+
+def _bounds(span: Span) -> dict[str, float]:
+    return {"start": round(span.start, 3), "end": round(span.end, 3)}
 
 
 def check_query(query: str) -> None:
@@ -137,7 +204,7 @@ def ground(
     for query in queries:
         check_grounding(answerer, query.text)
     rngs = [option_rng(seed, query.key) for query in queries]
-    windows = [Span(0.0, query.reader.duration) for query in queries]
+    windows = [query.searched for query in queries]
     turns: list[list[GroundingTurn]] = [[] for _ in queries]
     active = list(range(len(queries)))
     while active and len(turns[active[0]]) < max_turns:

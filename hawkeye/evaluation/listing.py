@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
+from typing import Any
 
 from rich.table import Table
 
@@ -15,8 +17,27 @@ BENCHMARKS = Path("configs/eval")
 """The folder whose configurations are listed."""
 
 
-def list_benchmarks(folder: Path, overrides: Sequence[str] = ()) -> Table:
-    """One row per annotation file or folder of them: where it is expected, whether it is there, where to get it.
+@dataclass(frozen=True)
+class Benchmark:
+    """What a configuration of an evaluation expects."""
+
+    configuration: Path
+    annotations: tuple[Path, ...]
+    videos: tuple[Path, ...]
+    source: str
+
+    def to_dict(self) -> dict[str, Any]:
+        """As plain values, ready for JSON; each path with whether it is there."""
+        return {
+            "configuration": str(self.configuration),
+            "annotations": {str(path): path.is_file() for path in self.annotations},
+            "videos": {str(path): path.is_dir() for path in self.videos},
+            "source": self.source,
+        }
+
+
+def list_benchmarks(folder: Path, overrides: Sequence[str] = ()) -> list[Benchmark]:
+    """What each configuration of a folder expects.
 
     Args:
         folder: of configurations.
@@ -28,24 +49,28 @@ def list_benchmarks(folder: Path, overrides: Sequence[str] = ()) -> Table:
     paths = sorted(folder.glob("*.yaml"))
     if not paths:
         raise ConfigError(f"{folder}: holds no configurations (.yaml); run this from the project's folder or name one")
+    return [_benchmark(path, load_settings(path, EvaluationSettings, overrides)) for path in paths]
+
+
+def _benchmark(path: Path, settings: EvaluationSettings) -> Benchmark:
+    files: list[AnnotationFile] = [*settings.grounding, *settings.videoqa.values()]
+    annotations = sorted(settings.data_dir / file.annotations for file in files)
+    videos = dict.fromkeys(settings.data_dir / (file.videos or settings.videos) for file in files)
+    return Benchmark(path, tuple(annotations), tuple(videos), settings.source)
+
+
+def benchmarks_table(benchmarks: Sequence[Benchmark]) -> Table:
+    """One row per benchmark: which files it expects, whether they are there, where to get them."""
     table = Table(title="Benchmarks", show_lines=True)
     for heading in ("configuration", "annotations (there / expected)", "videos", "where from"):
         table.add_column(heading, overflow="fold")
-    for path in paths:
-        settings = load_settings(path, EvaluationSettings, overrides)
-        table.add_row(str(path), *_expected(settings), settings.source)
+    for benchmark in benchmarks:
+        annotations = []
+        for parent, group in groupby(benchmark.annotations, key=lambda path: path.parent):
+            inside = list(group)
+            there = sum(path.is_file() for path in inside)
+            names = [path.name for path in inside] if len(inside) <= 4 else [f"{len(inside)} files"]
+            annotations.append(f"{parent}/: {', '.join(names)} ({there}/{len(inside)})")
+        videos = [f"{path} ({'there' if path.is_dir() else 'missing'})" for path in benchmark.videos]
+        table.add_row(str(benchmark.configuration), "\n".join(annotations), "\n".join(videos), benchmark.source)
     return table
-
-
-def _expected(settings: EvaluationSettings) -> tuple[str, str]:
-    files: list[AnnotationFile] = [*settings.grounding, *settings.videoqa.values()]
-    paths = sorted(settings.data_dir / file.annotations for file in files)
-    annotations = []
-    for parent, group in groupby(paths, key=lambda path: path.parent):
-        inside = list(group)
-        there = sum(path.is_file() for path in inside)
-        names = [path.name for path in inside] if len(inside) <= 4 else [f"{len(inside)} files"]
-        annotations.append(f"{parent}/: {', '.join(names)} ({there}/{len(inside)})")
-    folders = {settings.data_dir / (file.videos or settings.videos): None for file in files}
-    videos = [f"{folder} ({'there' if folder.is_dir() else 'missing'})" for folder in folders]
-    return "\n".join(annotations), "\n".join(videos)

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import lru_cache
+from typing import get_args
 
 import numpy as np
 
 from hawkeye.evaluation.answering import Answerer
-from hawkeye.evaluation.belief import SpanSpace, absence
+from hawkeye.evaluation.belief import NUM_CANDIDATES, SpanSpace, absence
 from hawkeye.evaluation.grounding import (
+    Candidate,
     Grounding,
     GroundingTurn,
     Query,
@@ -21,7 +24,8 @@ from hawkeye.evaluation.grounding import (
 )
 from hawkeye.evaluation.responses import Responses
 from hawkeye.evaluation.settings import Decoding, Strategy
-from hawkeye.temporal import MAX_TURNS, Choice
+from hawkeye.inputs import one_of
+from hawkeye.temporal import MAX_TURNS, Choice, Span
 
 
 def find(
@@ -44,10 +48,13 @@ def find(
         decoding: how answers are read.
 
     Raises:
-        ValueError: if a query is empty or too long for the model, or `max_turns` is not positive.
+        ValueError: if a query is empty or too long for the model, `max_turns` is not positive, or the strategy is
+            unknown.
         AnswerError: if a generated answer names no option.
         VideoError: if frames cannot be read.
     """
+    if strategy is not None:
+        one_of(strategy, "strategy", get_args(Strategy))
     if (strategy or default_strategy(answerer)) == "recursive":
         return ground(answerer, queries, max_turns=max_turns, seed=seed, decoding=decoding)
     return _find_by_belief(answerer, queries, max_turns, seed, decoding)
@@ -69,7 +76,7 @@ def _find_by_belief(
         return []
     space = _space(answerer.responses)
     rngs = [option_rng(seed, query.key) for query in queries]
-    durations = [query.reader.duration for query in queries]
+    searched = [query.searched for query in queries]
     everyone = np.arange(len(queries))
     beliefs = np.tile(space.prior, (len(queries), 1))
     asked = np.zeros((len(queries), len(space.windows)), dtype=bool)
@@ -81,7 +88,7 @@ def _find_by_belief(
         if turn:
             places = space.most_telling(beliefs, asked)
         asked[everyone, places] = True
-        windows = [space.window(place, duration) for place, duration in zip(places, durations)]
+        windows = [_within(space.window(place, part.duration), part) for place, part in zip(places, searched)]
         orders = [option_order(rng) for rng in rngs]
         found = ask_windows(answerer, queries, windows, orders, decoding)
         answers = np.array([[probabilities[choice] for choice in Choice] for probabilities in found])
@@ -89,20 +96,31 @@ def _find_by_belief(
         present += np.log(evidence)
         absent += np.log(answers @ space.absent)
         for place, (window, probabilities) in enumerate(zip(windows, found)):
-            best = space.candidates(beliefs[place], durations[place], 1)[0].span
+            best = _candidates(space, beliefs[place], searched[place], 1)[0].span
             choice = max(probabilities, key=probabilities.__getitem__)
             turns[place].append(GroundingTurn(window, choice, probabilities, best))
     return [
         Grounding(
             query.text,
             turns[place][-1].span,
-            durations[place],
+            query.reader.duration,
             tuple(turns[place]),
-            tuple(space.candidates(beliefs[place], durations[place])),
+            tuple(_candidates(space, beliefs[place], searched[place], NUM_CANDIDATES)),
             absence(present[place], absent[place]),
         )
         for place, query in enumerate(queries)
     ]
+
+
+def _candidates(space: SpanSpace, belief: np.ndarray, part: Span, count: int) -> list[Candidate]:
+    """The best spans in a part of a video, best first."""
+    found = space.candidates(belief, part.duration, count)
+    return [replace(candidate, span=_within(candidate.span, part)) for candidate in found]
+
+
+def _within(span: Span, part: Span) -> Span:
+    """A span that counts from the start of `part`, in the video's seconds."""
+    return Span(part.start + span.start, part.start + span.end)
 
 
 @lru_cache(maxsize=2)

@@ -10,7 +10,6 @@ from typing import Any
 import torch
 from huggingface_hub import split_torch_state_dict_into_shards
 from rich.console import Group
-from rich.table import Table
 from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor
@@ -33,6 +32,7 @@ from hawkeye.models.checkpoint import computed_entries, to_original
 from hawkeye.models.configuration import HawkEyeConfig
 from hawkeye.models.hawkeye import HawkEye
 from hawkeye.models.processing import HawkEyeProcessor, normalisation
+from hawkeye.tables import table
 
 
 def convert(
@@ -172,16 +172,17 @@ def _tokenizer(name: str, option: str) -> PreTrainedTokenizerBase:
 
 def report(assembly: Assembly) -> Group:
     """Where the weights come from: one row a file, in the order in which they were laid over one another."""
-    table = Table("source", "kind", "loaded", "kept", "ignored", "missing")
+    rows = table(None, "source", "kind", "loaded", "kept", "ignored", "missing")
+    rows.columns[1].justify = "left"
     remarks = []
     for row in assembly.reports:
         name, source = row.source.path.name, row.source
         counts = (len(source.tensors), row.kept, len(source.ignored), row.missing)
-        table.add_row(name, source.kind.value, *map(str, counts))
+        rows.add_row(name, source.kind.value, *map(str, counts))
         remarks += [f"{name}: {count} ignored: {reason}" for reason, count in source.ignored_by_reason().items()]
         remarks += [f"{name}: cut {cut}" for cut in row.cut]
     if assembly.new:
-        table.add_row("none", "random, from the seed", str(len(assembly.new)), "", "", "0")
+        rows.add_row("none", "random, from the seed", str(len(assembly.new)), "", "", "0")
         remarks.append("random: adapters and extra queries, which instruction tuning adds; no file holds them")
     meaning = "kept: the model's tensors that an earlier source gave; missing: those that none has given yet"
-    return Group(table, meaning, *remarks)
+    return Group(rows, meaning, *remarks)
