@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -60,7 +61,7 @@ def evaluate(settings: EvaluationSettings, answerer: Answerer | None = None) -> 
     """
     skipped: list[str] = []
     tasks = read_tasks(settings, skipped)
-    items = [(task, example) for task in tasks for example in task.examples]
+    items = _items(tasks)
     if not settings.allow_missing_videos:
         check_videos(items)
     processes.join()
@@ -71,8 +72,15 @@ def evaluate(settings: EvaluationSettings, answerer: Answerer | None = None) -> 
     chunks = [chunk for chunk in _chunks(items, settings.batch_size) if any(_key(item) not in done for item in chunk)]
     if chunks:
         answerer = answerer or load_answerer(settings)
-        for task in tasks:
-            _check_prompts(answerer, task)
+        bad_rows = skipped if settings.skip_bad_rows else None
+        tasks = _readable(answerer, tasks, bad_rows)
+        if settings.grounded_qa is not None:
+            _check_grounded(settings, tasks, bad_rows)
+        items = _items(tasks)
+        # Again, without what the model cannot read: chunks must not depend on where the run was begun.
+        chunks = [
+            chunk for chunk in _chunks(items, settings.batch_size) if any(_key(item) not in done for item in chunk)
+        ]
     processes.wait()  # all have read what there is
     if processes.is_main():
         store.open(identity, restart=settings.restart)
@@ -193,12 +201,35 @@ def check_videos(items: Sequence[Item]) -> None:
         )
 
 
-def _check_prompts(answerer: Answerer, task: Task[Any]) -> None:
-    for example in task.examples:
-        try:
-            task.check(answerer, example)
-        except ValueError as error:
-            raise AnnotationError(f"{example.place}: {error}") from None
+def _items(tasks: Sequence[Task[Any]]) -> list[Item]:
+    return [(task, example) for task in tasks for example in task.examples]
+
+
+def _readable(answerer: Answerer, tasks: Sequence[Task[Any]], skipped: list[str] | None) -> list[Task[Any]]:
+    """The tasks with the examples whose prompts the model can read and answer.
+
+    Args:
+        skipped: where given, what is wrong with each example that is left out is added here.
+
+    Raises:
+        AnnotationError: naming the row of the first that it cannot, unless such rows are skipped; or a task of which
+            nothing is left.
+    """
+    left = []
+    for task in tasks:
+        examples = []
+        for example in task.examples:
+            try:
+                task.check(answerer, example)
+                examples.append(example)
+            except ValueError as error:
+                if skipped is None:
+                    raise AnnotationError(f"{example.place}: {error} {WAY_OUT}") from None
+                skipped.append(f"{example.place}: {error}")
+        if not examples:
+            raise AnnotationError(f"{task.name}: this model can read none of its rows: {skipped and skipped[-1]}")
+        left.append(replace(task, examples=examples))  # type: ignore[type-var]  # the protocol's tasks are dataclasses
+    return left
 
 
 def _key(item: Item) -> Key:

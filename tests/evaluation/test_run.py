@@ -346,6 +346,21 @@ def test_wrong_rows_are_left_out_and_listed_when_asked_to(folder: Path, capsys: 
     assert f"left out: {problem}" in capsys.readouterr().out
 
 
+def test_rows_that_the_model_cannot_read_are_left_out_and_listed_when_asked_to(folder: Path) -> None:
+    whole = evaluate(settings(folder), ScriptedAnswerer(oracle))
+    write_rows(folder, "grounding", [QUERIES[0], {**QUERIES[0], "question": "very " * 60}, *QUERIES[1:]])
+    with pytest.raises(
+        AnnotationError, match=r"grounding\.json row 1: the prompt has 6\d words, .* \(skip_bad_rows=true"
+    ):
+        evaluate(settings(folder, "restart=true"), ScriptedAnswerer(oracle))
+    results = evaluate(settings(folder, "restart=true", "skip_bad_rows=true"), ScriptedAnswerer(oracle))
+    (problem,) = results["skipped_rows"]
+    assert problem.startswith(f"{folder}/grounding.json row 1: the prompt has 6")
+    assert results["grounding"] == whole["grounding"]
+    again = evaluate(settings(folder, "skip_bad_rows=true"), ScriptedAnswerer(oracle))
+    assert again == results
+
+
 def test_of_candidates_that_read_the_same_either_is_right() -> None:
     example = QAExample("f row 0", "q", "v.mp4", "What?", ("spins", "jumps", "spins."), 0)
     for index, letters in ((0, ("A", "A", True)), (1, ("B", "A", False)), (2, ("C", "C", True))):
