@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from transformers import BatchFeature
 
 from data_preparing.internvid_g.clip import device_of, dtype_of
 from data_preparing.internvid_g.files import one_row, read_scenes, rows_by_video
 from data_preparing.internvid_g.runner import Item, Outcome, Row, Stage, Worker
-from data_preparing.internvid_g.scene_frames import middle_frame, read_frames
+from data_preparing.internvid_g.scene_frames import each_frame, middle_frame, scene_frames
 from data_preparing.internvid_g.settings import ChainSettings
 from hawkeye.config import ConfigError
-from hawkeye.data.video import open_video
+from hawkeye.data.clock import CLOCK_VERSION
+from hawkeye.data.video import VideoReader, open_video
+from hawkeye.temporal import Span
 
 SHORT = "scene too short for a caption"
 NO_FRAME = "scene without a middle frame"
@@ -36,7 +40,7 @@ class Caption(Stage):
     @property
     def depends_on(self) -> Any:
         """See `Stage`."""
-        return [self.settings.caption.model_dump(), self.settings.dtype]
+        return [self.settings.caption.model_dump(), self.settings.dtype, CLOCK_VERSION]
 
     def items(self) -> list[Item]:
         """See `Stage`."""
@@ -54,10 +58,9 @@ class Caption(Stage):
             long = [scene for scene in scenes if scene.duration >= settings.min_seconds]
             lost = {SHORT: len(scenes) - len(long)}
             with open_video(folder / item.key) as reader:
-                middles = [middle_frame(scene, reader.fps) for scene in long]
-                frames = read_frames(reader, [index for index in middles if index is not None])
-            shown = [index for index in middles if index is not None]
-            texts = dict(zip(shown, captioner([frames[index] for index in shown])))
+                middles = [_middle(reader, scene) for scene in long]
+                shown = sorted({index for index in middles if index is not None})
+                texts = dict(zip(shown, captioner(each_frame(reader, shown))))
             rows: list[Row] = []
             for scene, index in zip(long, middles):
                 found = [] if index is None or not texts[index] else [texts[index]]
@@ -68,6 +71,14 @@ class Caption(Stage):
             return Outcome(item.key, [rows], {reason: count for reason, count in lost.items() if count})
 
         return caption
+
+
+def _middle(reader: VideoReader, scene: Span) -> int | None:
+    def rule(scene: Span, rate: float) -> list[int]:
+        tick = middle_frame(scene, rate)
+        return [] if tick is None else [tick]
+
+    return next(iter(scene_frames(reader, scene, rule)), None)
 
 
 class Captioner:
@@ -91,15 +102,16 @@ class Captioner:
         self._model: Any = model.eval().to(self.device)
 
     @torch.inference_mode()
-    def __call__(self, frames: Sequence[np.ndarray]) -> list[str]:
+    def __call__(self, frames: Iterable[np.ndarray]) -> list[str]:
         """A caption of each frame, uint8 `[H, W, 3]`; an empty one where the model says nothing."""
         captions: list[str] = []
-        size, caption = self.settings.batch_size, self.settings.caption
+        caption = self.settings.caption
         limit = {} if caption.max_new_tokens is None else {"max_new_tokens": caption.max_new_tokens}
-        for start in range(0, len(frames), size):
-            images = list(frames[start : start + size])
-            batch = self._processor(images=images, text=[caption.prompt] * len(images), return_tensors="pt")
-            batch = batch.to(self.device, self._model.dtype)
+        # The prompt is the same for all, so that what the processor makes of each has one length.
+        prompted = (self._processor(images=[frame], text=[caption.prompt], return_tensors="pt") for frame in frames)
+        while parts := list(islice(prompted, self.settings.batch_size)):
+            values = {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
+            batch = BatchFeature(values).to(self.device, self._model.dtype)
             written = self._model.generate(**batch, **limit)
             if not self._model.config.is_encoder_decoder and written.shape[1] > batch["input_ids"].shape[1]:
                 prompt = batch["input_ids"]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -51,12 +52,12 @@ class Clip:
         self._model: Any = model.eval().to(self.device)
 
     @torch.inference_mode()
-    def images(self, frames: Sequence[np.ndarray]) -> Tensor:
+    def images(self, frames: Iterable[np.ndarray]) -> Tensor:
         """Embeddings of frames, uint8 `[H, W, 3]`: float32 `[N, C]` on the CPU, not normalised."""
+        shrunk = (self._processor(images=[frame], return_tensors="pt")["pixel_values"] for frame in frames)
         parts = []
-        for start in range(0, len(frames), self.batch_size):
-            batch = self._processor(images=list(frames[start : start + self.batch_size]), return_tensors="pt")
-            pixels = batch["pixel_values"].to(self.device, self._model.dtype)
+        while batch := list(islice(shrunk, self.batch_size)):
+            pixels = torch.cat(batch).to(self.device, self._model.dtype)
             hidden = self._model.vision_model(pixel_values=pixels).pooler_output
             parts.append(self._model.visual_projection(hidden).float().cpu())
         return torch.cat(parts)
@@ -77,5 +78,14 @@ class Clip:
 
 
 def cosine(first: Tensor, second: Tensor) -> Tensor:
-    """Cosines of rows `[N, C]` with rows `[M, C]`: `[N, M]`."""
-    return torch.nn.functional.normalize(first, dim=1) @ torch.nn.functional.normalize(second, dim=1).T
+    """Cosines of rows `[N, C]` with rows `[M, C]`: `[N, M]`.
+
+    Raises:
+        ValueError: if one is not finite: what is compared with it later would be lost.
+    """
+    found = torch.nn.functional.normalize(first, dim=1) @ torch.nn.functional.normalize(second, dim=1).T
+    if not found.isfinite().all():
+        raise ValueError(
+            "CLIP gives similarities that are not finite; are its weights damaged, or is 'dtype' too narrow?"
+        )
+    return found

@@ -54,7 +54,8 @@ class NegativeRules:
 class NegativeSpan:
     """A segment of whole scenes, and the context around it that shows nothing alike; times in seconds.
 
-    The scenes are those of the segment, first and last, and those that bound the context, None at the video's ends.
+    The scenes are those of the segment, first and last, and those that bound the context: None at the video's ends, and
+    where the whole side looks like the segment, so that the context has no room on it.
     """
 
     segment: Span
@@ -101,9 +102,14 @@ def negative_span(
     alike = similarity[first : last + 1].max(axis=0) >= rules.same_threshold
     before = next((place for place in range(first - 1, -1, -1) if alike[place]), None)
     after = next((place for place in range(last + 1, len(scenes)) if alike[place]), None)
-    # Where a whole side looks alike there is no room on it. Scenes may end a little inside the segment.
-    left = 0.0 if before is None else start if alike[:first].all() else min(start, scenes[before].end)
-    right = duration if after is None else end if alike[last + 1 :].all() else max(end, scenes[after].start)
+    # Scenes may end a little inside the segment.
+    left = 0.0 if before is None else min(start, scenes[before].end)
+    right = duration if after is None else max(end, scenes[after].start)
+    # Where a whole side looks alike there is no room on it, and no scene that bounds the context.
+    if before is not None and alike[:first].all():
+        left, before = start, None
+    if after is not None and alike[last + 1 :].all():
+        right, after = end, None
     left, right = min(left, start), max(right, end)
     if end - start > rules.max_seconds:
         return TOO_LONG_EXTENDED

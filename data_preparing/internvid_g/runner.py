@@ -131,7 +131,7 @@ class Log:
     def append(self, outcome: Outcome, digest: str) -> None:
         """Adds an outcome that stays, whatever happens next."""
         values = {"key": outcome.key, "digest": digest, "rows": outcome.rows, "lost": outcome.lost}
-        line = (json.dumps(values | {"error": outcome.error}) + "\n").encode()
+        line = (json.dumps(values | {"error": outcome.error}, allow_nan=False) + "\n").encode()
         self.path.parent.mkdir(parents=True, exist_ok=True)
         with self.path.open("ab") as file:
             if file.tell() != self._end:
@@ -220,7 +220,7 @@ def _write_outputs(stage: Stage, items: Sequence[Item], log: Log, done_before: i
             for item in items:
                 outcome = log.outcome(item.key)
                 if outcome.error is None:
-                    file.writelines(json.dumps(row) + "\n" for row in outcome.rows[number])
+                    file.writelines(json.dumps(row, allow_nan=False) + "\n" for row in outcome.rows[number])
                 if number == 0:
                     counts["rows"] += len(outcome.rows[0]) if outcome.error is None else 0
                     lost.update(outcome.lost)
@@ -236,16 +236,25 @@ def _write_outputs(stage: Stage, items: Sequence[Item], log: Log, done_before: i
 
 
 def attempt(worker: Worker, item: Item) -> Outcome:
-    """Does one item; what goes wrong becomes the outcome's error.
+    """Does one item; what goes wrong, numbers that are not finite among it, becomes the outcome's error.
 
     One video in millions must not end the run, and what the libraries that read it raise is not known beforehand.
     """
     try:
-        return worker(item)
+        outcome = worker(item)
+        _check_finite(outcome)
+        return outcome
     except Exception as error:
         told = " ".join(str(error).split())
         is_ours = isinstance(error, (ValueError, OSError))  # VideoError and AnnotationError among them
         return Outcome(item.key, error=told if is_ours else f"{item.key}: {type(error).__name__}: {told}")
+
+
+def _check_finite(outcome: Outcome) -> None:
+    try:
+        json.dumps(outcome.rows, allow_nan=False)
+    except ValueError as error:
+        raise ValueError(f"{outcome.key}: its rows hold a number that is not finite ({error})") from None
 
 
 def died(item: Item) -> Outcome:

@@ -7,6 +7,7 @@ from typing import Any
 
 from data_preparing.internvid_g.files import video_items
 from data_preparing.internvid_g.runner import Item, Outcome, Stage, Worker
+from hawkeye.data.clock import CLOCK_VERSION
 from hawkeye.data.video import open_video
 
 NO_CUT = "video without a cut"
@@ -27,7 +28,7 @@ class Scenes(Stage):
     @property
     def depends_on(self) -> Any:
         """See `Stage`."""
-        return self.settings.scene.model_dump()
+        return [self.settings.scene.model_dump(), CLOCK_VERSION]
 
     def items(self) -> list[Item]:
         """See `Stage`."""
@@ -43,12 +44,14 @@ class Scenes(Stage):
         def cut(item: Item) -> Outcome:
             path = folder / item.key
             with open_video(path) as reader:  # says clearly what is wrong with a file; the detector does not
-                duration = round(reader.duration, 3)
+                first, duration = reader.seconds[0], round(reader.duration, 3)
             try:
                 found = detect(str(path), ContentDetector(threshold=settings.threshold))
             except VideoOpenFailure as error:
                 raise OSError(f"{path}: {error}") from None
-            scenes = [[round(start.seconds, 3), round(end.seconds, 3)] for start, end in found]
+            # The detector counts from the first frame, and takes the average rate for the end of the last scene.
+            cuts = [round(float(first + start.seconds), 3) for start, _ in found]
+            scenes = [[start, end] for start, end in zip(cuts, [*cuts[1:], duration])]
             kept = [[start, end] for start, end in scenes if end - start >= settings.min_seconds]
             lost = {} if scenes else {NO_CUT: 1}
             if len(kept) < len(scenes):

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from functools import partial
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from data_preparing.internvid_g.clip import Clip, cosine
 from data_preparing.internvid_g.files import rows_by_video
 from data_preparing.internvid_g.runner import Item, Outcome, Row, Stage, Worker
-from data_preparing.internvid_g.scene_frames import read_frames, scored_frames
+from data_preparing.internvid_g.scene_frames import each_frame, scene_frames, scored_frames
 from hawkeye.annotations import AnnotationError, read_span, required
+from hawkeye.data.clock import CLOCK_VERSION
 from hawkeye.data.video import open_video
 from hawkeye.temporal import Span
 
@@ -34,7 +38,7 @@ class Score(Stage):
     @property
     def depends_on(self) -> Any:
         """See `Stage`."""
-        return [self.settings.score.model_dump(), self.settings.dtype]
+        return [self.settings.score.model_dump(), self.settings.dtype, CLOCK_VERSION]
 
     def items(self) -> list[Item]:
         """See `Stage`."""
@@ -62,10 +66,12 @@ class Score(Stage):
             if not captioned:
                 return Outcome(item.key, [[]], lost)
             scenes = list(dict.fromkeys(scene for scene, _ in captioned))
+            rule = partial(scored_frames, count=settings.num_frames)
             with open_video(folder / item.key) as reader:
-                indices = {scene: scored_frames(scene, reader.fps, settings.num_frames) for scene in scenes}
-                frames = read_frames(reader, [index for scene in scenes for index in indices[scene]])
-            images = clip.images([frames[index] for scene in scenes for index in indices[scene]])
+                indices = np.array([scene_frames(reader, scene, rule) for scene in scenes])
+                distinct, places = np.unique(indices, return_inverse=True)
+                embeddings = clip.images(each_frame(reader, distinct.tolist()))
+            images = embeddings[torch.from_numpy(places).flatten()]
             fits = cosine(clip.texts([text for _, text in captioned]), images).numpy()
             fits = fits.reshape(len(captioned), len(scenes), settings.num_frames)
             merged = fits.max(axis=2) if settings.merge_method == "max" else fits.mean(axis=2)
@@ -99,6 +105,20 @@ def captions_of(row: Row, place: str) -> list[str]:
     return texts
 
 
+def _score(row: Row, path: Path) -> float:
+    """A caption's `clip_sim`.
+
+    Raises:
+        AnnotationError: if it is missing or not finite; the median of all would be neither.
+    """
+    score = required(row, "clip_sim", (int, float), str(path))
+    if isinstance(score, bool) or not isfinite(score):
+        raise AnnotationError(
+            f"{path}: 'clip_sim' of {row['video_fname']} from {row.get('start_sec')} s on must be finite, not {score}"
+        )
+    return float(score)
+
+
 class Filter(Stage):
     """The captions that fit at least as well as the median of all; those of one scene together again."""
 
@@ -119,7 +139,7 @@ class Filter(Stage):
         """See `Stage`."""
         path = self.settings.path(self.settings.scores)
         rows = rows_by_video(path, "score")
-        scores = [required(row, "clip_sim", (int, float), str(path)) for of_video in rows.values() for row in of_video]
+        scores = [_score(row, path) for of_video in rows.values() for row in of_video]
         if not scores:
             raise AnnotationError(f"{path}: holds no scores; has every caption been lost?")
         self._median = float(np.median(scores))

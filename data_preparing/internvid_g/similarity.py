@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
+
+import numpy as np
+import torch
 
 from data_preparing.internvid_g.clip import Clip, cosine
 from data_preparing.internvid_g.files import one_row, read_scenes, rows_by_video
 from data_preparing.internvid_g.runner import Item, Outcome, Row, Stage, Worker
-from data_preparing.internvid_g.scene_frames import inner_frames, read_frames
+from data_preparing.internvid_g.scene_frames import each_frame, inner_frames, scene_frames
+from hawkeye.data.clock import CLOCK_VERSION
 from hawkeye.data.video import open_video
 
 TOO_MANY = "scene beyond the first of its video that are compared"
@@ -28,7 +33,7 @@ class Similarity(Stage):
     @property
     def depends_on(self) -> Any:
         """See `Stage`."""
-        return [self.settings.clip.model_dump(), self.settings.dtype]
+        return [self.settings.clip.model_dump(), self.settings.dtype, CLOCK_VERSION]
 
     def items(self) -> list[Item]:
         """See `Stage`."""
@@ -46,11 +51,12 @@ class Similarity(Stage):
             compared = scenes[: settings.max_scenes]
             row: Row = {"video_fname": item.key, "similarity_matrix": []}
             if compared:
+                rule = partial(inner_frames, count=settings.frames_per_scene)
                 with open_video(folder / item.key) as reader:
-                    indices = [inner_frames(scene, reader.fps, settings.frames_per_scene) for scene in compared]
-                    frames = read_frames(reader, [index for of_scene in indices for index in of_scene])
-                embeddings = clip.images([frames[index] for of_scene in indices for index in of_scene])
-                means = embeddings.view(len(compared), settings.frames_per_scene, -1).mean(dim=1)
+                    indices = np.array([scene_frames(reader, scene, rule) for scene in compared])
+                    distinct, places = np.unique(indices, return_inverse=True)
+                    embeddings = clip.images(each_frame(reader, distinct.tolist()))
+                means = embeddings[torch.from_numpy(places).view(indices.shape)].mean(dim=1)
                 row["similarity_matrix"] = [
                     [round(value, 3) for value in line] for line in cosine(means, means).cpu().double().tolist()
                 ]
