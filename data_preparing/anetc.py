@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -48,7 +49,8 @@ def convert(options: argparse.Namespace, conversion: Conversion) -> list[Row]:
     sentences = _sentences([(path, read_json(check_input(path, SOURCE), dict)) for path in paths])
 
     if options.func == "test_grounding":
-        queries = list(conversion.read(sentences, _query))
+        query = partial(_query, durations=options.durations)
+        queries = list(conversion.read(sentences, query))
         rng = np.random.default_rng(options.seed)
         count = max(1, round(options.sample_ratio * len(queries))) if queries else 0
         return [queries[place] for place in sorted(rng.permutation(len(queries))[:count])]
@@ -56,7 +58,8 @@ def convert(options: argparse.Namespace, conversion: Conversion) -> list[Row]:
     def moment(place: str, sentence: _Sentence) -> Moment:
         video, length, span, text = _parse(place, sentence)
         caption = text.removesuffix(".").strip()
-        return Moment(place, video, caption, fitted(span, length, place, conversion), Span(0, length))
+        told = length if options.durations else None
+        return Moment(place, video, caption, fitted(span, length, place, conversion), Span(0, length), told)
 
     return training_rows(conversion.read(sentences, moment), options.func, wording, options.seed)
 
@@ -92,9 +95,11 @@ def _parse(place: str, sentence: _Sentence) -> tuple[str, float, Span, str]:
     return video, length, span, texts[index].strip()
 
 
-def _query(place: str, sentence: _Sentence) -> Row:
-    video, _, span, text = _parse(place, sentence)
-    return {"video": video, "question": text.replace(".", "").strip(), "answer": [span.start, span.end]}
+def _query(place: str, sentence: _Sentence, *, durations: bool) -> Row:
+    video, length, span, text = _parse(place, sentence)
+    question = text.replace(".", "").strip()
+    row = {"video": video, "question": question, "answer": [span.start, span.end]}
+    return row | {"duration": length} if durations else row
 
 
 if __name__ == "__main__":

@@ -16,6 +16,10 @@ from hawkeye.temporal import Span
 
 KINDS = ("test_grounding", "choice", "grounding", "caption")
 SOURCE = "charades_sta_train.txt or charades_sta_test.txt, from the project page of TALL (Gao et al., 2017)"
+LENGTHS_HELP = (
+    "the videos' lengths: JSON, {video id: seconds}, or Charades' own Charades_v1_train.csv or Charades_v1_test.csv; "
+    "test queries need none, except with --durations"
+)
 LINE = re.compile(r"(?P<video>\S+) (?P<start>\S+) (?P<end>\S+)##(?P<sentence>.*)")
 
 
@@ -24,7 +28,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m data_preparing.charades", description=__doc__)
     wording_arguments(parser, KINDS, "From frame %d to frame %d.")
     parser.add_argument("--annotation-fname", type=Path, required=True, help=SOURCE)
-    parser.add_argument("--video-lengths-fname", type=Path, help="JSON, {video id: seconds}; not for test queries")
+    parser.add_argument("--video-lengths-fname", type=Path, help=LENGTHS_HELP)
     parser.add_argument("--videos", type=Path, metavar="DIR", help="the videos, to read other lengths from")
     common_arguments(parser)
     return run(convert, parser.parse_args(arguments))
@@ -40,19 +44,22 @@ def convert(options: argparse.Namespace, conversion: Conversion) -> list[Row]:
     wording = read_wording(options)
     lines = read_lines(check_input(options.annotation_fname, SOURCE))
     found = list(conversion.read(lines, parse))
+    lengths: dict[str, float] = {}
+    if options.func != "test_grounding" or options.durations:
+        names = (video for _, video, _, _ in found)
+        lengths = read_lengths(options.video_lengths_fname, options.videos, names, suffix=".mp4")
     if options.func == "test_grounding":
         return [
             {"video": f"{video}.mp4", "question": caption, "answer": [span.start, span.end]}
+            | ({"duration": lengths[video]} if options.durations else {})
             for _, video, span, caption in found
         ]
-    lengths = read_lengths(
-        options.video_lengths_fname, options.videos, (video for _, video, _, _ in found), suffix=".mp4"
-    )
 
     def moment(place: str, row: tuple[str, str, Span, str]) -> Moment:
         _, video, span, caption = row
         segment = fitted(span, lengths[video], place, conversion)
-        return Moment(place, f"{video}.mp4", caption, segment, Span(0, lengths[video]))
+        told = lengths[video] if options.durations else None
+        return Moment(place, f"{video}.mp4", caption, segment, Span(0, lengths[video]), told)
 
     moments = conversion.read(((row[0], row) for row in found), moment)
     return training_rows(moments, options.func, wording, options.seed)

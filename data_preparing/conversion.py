@@ -13,7 +13,7 @@ from hawkeye.annotations import AnnotationError
 from hawkeye.files import write_json
 
 SHOWN = 10
-"""Bad rows that are shown one by one."""
+"""Bad rows, and notes, that are shown one by one; the others are counted."""
 
 Raw = TypeVar("Raw")
 Parsed = TypeVar("Parsed")
@@ -69,7 +69,7 @@ def read_lines(path: Path) -> list[tuple[str, str]]:
         AnnotationError: if it cannot be read.
     """
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise AnnotationError(f"{path}: cannot be read ({error})") from None
     return [(f"{path} line {number}", line) for number, line in enumerate(lines, start=1) if line.strip()]
@@ -99,7 +99,11 @@ def run(convert: Callable[[argparse.Namespace, Conversion], list[Row]], options:
     finally:
         for text in conversion.skipped[:SHOWN]:
             print(f"skipped: {text}", file=sys.stderr)
+        if len(conversion.skipped) > SHOWN:
+            print(f"skipped: {len(conversion.skipped) - SHOWN} more", file=sys.stderr)
     print(f"{options.output_fname}: {len(rows)} rows, {len(conversion.skipped)} bad rows skipped")
-    for note in conversion.notes:
+    for note in conversion.notes[:SHOWN]:
         print(note)
+    if len(conversion.notes) > SHOWN:
+        print(f"... and {len(conversion.notes) - SHOWN} more")
     return 0

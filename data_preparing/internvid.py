@@ -5,13 +5,15 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from functools import partial
 from glob import glob
 from pathlib import Path
 from typing import Any
 
 from data_preparing.conversion import Conversion, Row, common_arguments, run
 from data_preparing.moments import Moment, read_wording, training_rows, wording_arguments
-from hawkeye.annotations import AnnotationError, read_json_lines, read_span, required
+from hawkeye.annotations import AnnotationError, read_duration, read_json_lines, read_span, required
+from hawkeye.data.instruction import within
 
 KINDS = ("grounding", "choice", "caption", "choice_caption")
 SOURCE = "the last file of python -m data_preparing.internvid_g, or InternVid-G as published (Wang et al., 2024)"
@@ -37,10 +39,11 @@ def convert(options: argparse.Namespace, conversion: Conversion) -> list[Row]:
     if not paths:
         raise AnnotationError(f"{options.annotation_fname}: no such file; it is {SOURCE}")
     lines = [line for path in paths for line in read_json_lines(path)]
-    return training_rows(conversion.read(lines, parse), options.func, wording, options.seed)
+    moments = conversion.read(lines, partial(parse, durations=options.durations))
+    return training_rows(moments, options.func, wording, options.seed)
 
 
-def parse(place: str, row: dict[str, Any]) -> Moment:
+def parse(place: str, row: dict[str, Any], *, durations: bool = False) -> Moment:
     """A line of the negative spans: its caption begins with a capital and ends without a full stop.
 
     Raises:
@@ -51,12 +54,9 @@ def parse(place: str, row: dict[str, Any]) -> Moment:
         raise AnnotationError(f"{place}: 'caption' is empty")
     segment = read_span(row, "start_sec", "end_sec", place)
     context = read_span(row, "neg_start_sec", "neg_end_sec", place)
-    if segment.duration == 0 or not context.contains(segment):
-        raise AnnotationError(
-            f"{place}: the segment [{segment.start}, {segment.end}] is empty or reaches beyond its negative span "
-            f"[{context.start}, {context.end}]"
-        )
-    return Moment(place, required(row, "video", str, place), caption[0].upper() + caption[1:], segment, context)
+    segment = within(segment, context, place)
+    video, told = required(row, "video", str, place), read_duration(row, place) if durations else None
+    return Moment(place, video, caption[0].upper() + caption[1:], segment, context, told)
 
 
 if __name__ == "__main__":

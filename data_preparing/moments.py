@@ -12,18 +12,17 @@ import numpy as np
 
 from data_preparing.conversion import Conversion, Row
 from hawkeye.annotations import AnnotationError, read_json
+from hawkeye.data.instruction import ROUNDING_SECONDS
 from hawkeye.prompts import CHOICE_SENTENCES, GROUNDING_INSTRUCTION, GROUNDING_QUESTION, lettered, multiple_choice
 from hawkeye.temporal import Choice, Span
-
-ROUNDING_SECONDS = 0.1
-"""Published annotations round: a segment may end so much after its video, and is cut to it without a word."""
 
 
 @dataclass(frozen=True)
 class Moment:
     """A caption and the segment of a video that it is about, in seconds.
 
-    `context` is the part of the video around the segment that shows nothing of the kind elsewhere.
+    `context` is the part of the video around the segment that shows nothing of the kind elsewhere; `duration` is the
+    length of the whole video, where the row is to say it.
     """
 
     place: str
@@ -31,6 +30,7 @@ class Moment:
     caption: str
     segment: Span
     context: Span
+    duration: float | None = None
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class Wording:
 
 
 def training_row(moment: Moment, kind: str, wording: Wording, rng: np.random.Generator) -> Row:
-    """A row of an instruction file.
+    """A row of an instruction file, in the original's format; `duration`, where it is written, is ours.
 
     Args:
         kind: "choice" (which of four parts, lettered in random order), "grounding" (two numbers), "caption" (of the
@@ -72,7 +72,8 @@ def training_row(moment: Moment, kind: str, wording: Wording, rng: np.random.Gen
     else:
         raise ValueError(f"unknown kind of row {kind!r}")
     instruction = wording.instructions[int(rng.integers(len(wording.instructions)))]
-    return {"video": moment.video, "QA": [{"i": instruction, **times, **asked}]}
+    told = {} if moment.duration is None else {"duration": moment.duration}
+    return {"video": moment.video, **told, "QA": [{"i": instruction, **times, **asked}]}
 
 
 def training_rows(moments: Iterable[Moment], kind: str, wording: Wording, seed: int) -> list[Row]:
@@ -104,6 +105,11 @@ def wording_arguments(parser: argparse.ArgumentParser, kinds: Sequence[str], tem
     parser.add_argument("--output-fname", type=Path, required=True, help="the file to write")
     parser.add_argument("--instruction-fname", type=Path, help="JSON list of instructions to draw from")
     parser.add_argument("--question", default=GROUNDING_QUESTION, help="a template with %%s, or a JSON list of them")
+    parser.add_argument(
+        "--durations",
+        action="store_true",
+        help="also write how long each video is, which training and evaluation compare with the file's length",
+    )
     parser.add_argument(
         "--time-span-sent",
         default=template,

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from data_preparing.conversion import Conversion, Row, check_input, common_arguments, run
-from data_preparing.tables import read_csv
+from data_preparing.tables import OTHER_NAMES, read_csv
 from hawkeye.annotations import AnnotationError, read_json, read_span, required
 
 SOURCE = "test.csv of NExT-GQA, from its project page (Xiao et al., 2024)"
@@ -32,10 +32,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def convert(options: argparse.Namespace, conversion: Conversion) -> list[Row]:
     """The rows to write; questions without an annotated span are left out, and counted in a note.
 
+    Spans are written as published, those that start a little before 0 among them; readers take such a start as 0.
+
     Raises:
         AnnotationError: naming the file and the line that is wrong, or the input that is missing.
     """
-    questions = read_csv(check_input(options.annotation_fname, SOURCE), ("video", "question", "qid"))
+    questions = read_csv(check_input(options.annotation_fname, SOURCE), ("video", "question", "qid"), OTHER_NAMES)
     spans = read_json(check_input(options.grounding_fname, SPANS_SOURCE), dict)
     mapping = read_json(check_input(options.video_mapping_fname, MAPPING_SOURCE), dict)
     rows = [row for row in conversion.read(questions, lambda place, row: _row(place, row, spans, mapping)) if row]

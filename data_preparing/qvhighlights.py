@@ -51,6 +51,7 @@ def convert(options: argparse.Namespace, conversion: Conversion) -> list[Row]:
                 _caption(place, row),
                 segment,
                 Span(bounds[2 * index], bounds[2 * index + 3]),
+                float(row["duration"]) if options.durations else None,
             )
             for index, segment in enumerate(segments)
         ]

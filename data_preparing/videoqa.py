@@ -15,8 +15,16 @@ from pathlib import Path
 from typing import Any
 
 from data_preparing.conversion import Conversion, Row, check_input, common_arguments, run
-from data_preparing.tables import filled, read_csv
-from hawkeye.annotations import AnnotationError, read_json, read_json_lines, read_json_list, read_span, required
+from data_preparing.tables import OTHER_NAMES, filled, read_csv
+from hawkeye.annotations import (
+    AnnotationError,
+    read_json,
+    read_json_lines,
+    read_json_list,
+    read_span,
+    read_window,
+    required,
+)
 from hawkeye.config import nearest
 from hawkeye.evaluation.submissions import star_submission, tvqa_submission
 
@@ -36,6 +44,7 @@ SHOW_FOLDERS = {
 }
 """Where TVQA has the frames of a show; the third name is spelled as TVQA spells it."""
 ANSWERS = ("a0", "a1", "a2", "a3", "a4")
+NUMBERS = ("0", "1", "2", "3", "4")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -87,28 +96,32 @@ def convert(options: argparse.Namespace, conversion: Conversion) -> list[Row]:
     path = check_input(options.input, SOURCES[options.func])
     if options.func == "nextqa-test":
         mapping = read_json(check_input(options.input2, MAPPING_SOURCE), dict)
-        table = read_csv(path, ("video", "question", "qid", "answer", *ANSWERS))
-        return list(conversion.read(table, lambda place, row: _nextqa(place, row, mapping)))
+        table = read_csv(path, ("video", "question", "qid", "answer", *ANSWERS), OTHER_NAMES)
+        # NExT-QA's files tell the answer's number, those of NExT-GQA its words, which may be a number too.
+        by_number = 2 * sum(row["answer"] in NUMBERS for _, row in table) >= len(table)
+        return list(conversion.read(table, lambda place, row: _nextqa(place, row, mapping, by_number=by_number)))
     if options.func == "tvqa":
         return list(conversion.read(read_json_lines(path), _tvqa))
     rows = ((f"{path} row {index}", row) for index, row in enumerate(read_json_list(path)))
     return list(conversion.read(rows, _star))
 
 
-def _nextqa(place: str, row: dict[str, str], mapping: dict[str, Any]) -> Row:
+def _nextqa(place: str, row: dict[str, str], mapping: dict[str, Any], *, by_number: bool) -> Row:
     video, answer = filled(row, "video", place), filled(row, "answer", place)
     if video not in mapping:
         raise AnnotationError(f"{place}: video {video!r} is not in the mapping of videos")
     candidates = [filled(row, key, place) for key in ANSWERS]
-    if answer not in map(str, range(len(ANSWERS))):
+    if by_number and answer not in NUMBERS:
         raise AnnotationError(f"{place}: 'answer' must be the number of one of the {len(ANSWERS)}, not {answer!r}")
+    if not by_number and answer not in candidates:
+        raise AnnotationError(f"{place}: 'answer' {answer!r} is none of {candidates!r}")
     qid = filled(row, "qid", place)
     return {
         "video": f"{mapping[video]}.mp4",
         "question": f"{filled(row, 'question', place)}?",
         "qid": int(qid) if qid.isdecimal() else qid,
         "candidates": [f"{text}." for text in candidates],
-        "answer": candidates[int(answer)],
+        "answer": candidates[int(answer)] if by_number else answer,
     }
 
 
@@ -131,7 +144,7 @@ def _tvqa(place: str, row: dict[str, Any]) -> Row:
     if not any(map(math.isnan, times.values())):  # TVQA's own sign for "not told"
         read_span(times, "start", "end", place)
         converted |= times
-    if "answer_idx" in row:
+    if row.get("answer_idx") is not None:
         index = row["answer_idx"]
         if isinstance(index, bool) or not isinstance(index, int) or not 0 <= index < len(candidates):
             raise AnnotationError(f"{place}: 'answer_idx' must be 0 to {len(candidates) - 1}, not {index!r}")
@@ -152,7 +165,9 @@ def _star(place: str, row: Any) -> Row:
         "qid": required(row, "question_id", str, place),
         "candidates": candidates,
     }
-    if "answer" in row:
+    if window := read_window(row, place):
+        converted |= {"start": window.start, "end": window.end}
+    if row.get("answer") is not None:
         if row["answer"] not in candidates:
             raise AnnotationError(f"{place}: 'answer' {row['answer']!r} is none of {candidates!r}")
         converted["answer"] = row["answer"]

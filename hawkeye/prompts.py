@@ -165,31 +165,46 @@ def chat_prompt(
     return prompt
 
 
-def parse_option(answer: str, options: Sequence[str]) -> int | None:
-    """Which option a generated answer names: it begins with "(X)" or "X)", or with the option's own words.
+_LEAD = r"[\s\"'*]*(?:(?:the|best|correct|right|final|answer|option|choice|is)\b[\s:\"'*]*)*"
+_NAMED_LETTER = re.compile(
+    rf"{_LEAD}[(\[]?\s*(?P<alone>[a-z])[\"'*]*[ \t]*(?:[)\].:,\n]|$)|{_LEAD}(?<=option |choice )(?P<after>[a-z])\b",
+    re.IGNORECASE,
+)
+"""A letter that punctuation or nothing follows, or that follows the word "option" or "choice"."""
 
-    Case and surrounding space do not matter. None where it names no option; callers count those.
+
+def parse_option(answer: str, options: Sequence[str]) -> int | None:
+    """Which option an answer names: by its letter (`parse_letter`), or because it begins with the option's own words.
+
+    This is the one rule of the project for generated answers and for predictions of either format. Case and
+    surrounding space do not matter. Of options that begin alike, the longest that fits is meant.
+
+    Returns:
+        The option's index. None where the answer names none, or a letter beyond the options; callers count those.
     """
     index = parse_letter(answer)
     if index is not None:
         return index if index < len(options) else None
-    text = " ".join(answer.strip().lower().split())
-    for index, option in enumerate(options):
-        if option and text.startswith(option.strip().lower().rstrip(".")):
-            return index
-    return None
+    text = " ".join(answer.strip().lower().split()).lstrip("( ")
+    words = [" ".join(option.lower().split()).rstrip(".") for option in options]
+    fitting = [index for index, option in enumerate(words) if option and re.match(rf"{re.escape(option)}(?!\w)", text)]
+    return max(fitting, key=lambda index: len(words[index]), default=None)
 
 
 def parse_letter(answer: str) -> int | None:
-    """Which letter an answer begins with, as "(X)" or "X)", 0 for A; None where it begins otherwise."""
-    match = re.match(r"\s*\(?\s*([a-z])\s*\)", answer.lower())
-    return LETTERS.lower().index(match.group(1)) if match else None
+    """Which letter an answer names at its beginning, 0 for A; None where it begins otherwise.
+
+    "(A)", "A)", "A.", "A:", "(A", "A" alone, and each of them after words such as "Answer:" or "The best option is".
+    Any other letter that a word follows is an article or a part of a name: "A dog", "(A dog", "Answer: a dog".
+    """
+    match = _NAMED_LETTER.match(answer)
+    return LETTERS.index((match["alone"] or match["after"]).upper()) if match else None
 
 
 def parse_two_numbers(answer: str) -> tuple[float, float] | None:
-    """The two numbers of a generated answer, such as "From second 3.5 to second 12.0." or "<frame2> to <frame7>".
+    """The two numbers of a generated answer: "From second 3.5 to second 12.0.", "<frame2> to <frame7>", ".5 to 2".
 
     None where there are not exactly two; callers count those.
     """
-    numbers = [float(number) for number in re.findall(r"\d+(?:\.\d+)?", answer)]
+    numbers = [float(number) for number in re.findall(r"\d+(?:\.\d+)?|(?<![.\d])\.\d+", answer)]
     return (numbers[0], numbers[1]) if len(numbers) == 2 else None

@@ -22,6 +22,7 @@ from hawkeye.prompts import (
     multiple_choice,
     open_prompt,
     parse_option,
+    parse_two_numbers,
     qa_prompt,
     qformer_text,
     trained_parts,
@@ -140,7 +141,23 @@ SENTENCES = list(CHOICE_SENTENCES.values())
         ("(AB) x", None),
         ("() x", None),
         ("A dog", None),
+        ("(A dog", None),
+        ("Answer: a dog", None),
+        ("(A B", None),
+        ("I think B", None),
         ("", None),
+        ("A", 0),
+        ("A.", 0),
+        ("B:", 1),
+        ("(A", 0),
+        ("Answer: (B)", 1),
+        ("option c", 2),
+        ("Option C is right", 2),
+        ("The best option is: (D) x", 3),
+        ("**B**", 1),
+        ("B\nBecause it jumps", 1),
+        ("(at the end of the video", 2),
+        ("At the end", None),
     ],
 )
 def test_an_answer_names_an_option_or_none(answer: str, option: int | None) -> None:
@@ -148,7 +165,26 @@ def test_an_answer_names_an_option_or_none(answer: str, option: int | None) -> N
 
 
 def test_answers_count_as_in_the_original() -> None:
-    # A letter without its closing parenthesis is the one that only the original takes.
     for case in DATA["choice_check"]:
         same = parse_option(case["pred"], SENTENCES) == parse_option(case["gold"], SENTENCES)
-        assert same == (case["correct"] and case["pred"] != "(C"), case
+        assert same == case["correct"], case
+
+
+def test_of_options_that_begin_alike_the_longest_is_meant() -> None:
+    assert parse_option("the red ball bounces", ["the red", "the red ball", "the"]) == 1
+    assert parse_option("theory", ["the"]) is None
+
+
+@pytest.mark.parametrize(
+    ("answer", "numbers"),
+    [
+        ("From second 3.5 to second 12.0.", (3.5, 12.0)),
+        ("<frame2> to <frame7>", (2.0, 7.0)),
+        (".5 to 2", (0.5, 2.0)),
+        ("from 1...5", (1.0, 5.0)),
+        ("at second 3", None),
+        ("1, 2, 3", None),
+    ],
+)
+def test_the_two_numbers_of_an_answer(answer: str, numbers: tuple[float, float] | None) -> None:
+    assert parse_two_numbers(answer) == numbers

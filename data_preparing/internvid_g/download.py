@@ -61,7 +61,7 @@ def read_ids(path: Path) -> list[str]:
     """
     if path.suffix == ".txt":
         try:
-            ids = [line.strip() for line in path.read_text(encoding="utf-8").splitlines()]
+            ids = [line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines()]
         except (OSError, UnicodeDecodeError) as error:
             raise AnnotationError(f"{path}: cannot be read ({error})") from None
     elif path.suffix == ".json":

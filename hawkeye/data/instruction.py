@@ -7,12 +7,24 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hawkeye.annotations import AnnotationError, parse_rows, read_json_list, read_span, required
+from hawkeye.annotations import (
+    AnnotationError,
+    parse_rows,
+    read_duration,
+    read_json_list,
+    read_span,
+    read_window,
+    required,
+)
 from hawkeye.prompts import Turn
 from hawkeye.temporal import Choice, Span
 
-ROUNDING_SECONDS = 1e-6
-"""So far a segment may reach beyond its context: published files have 1e-14 of it, from adding and subtracting."""
+ROUNDING_SECONDS = 0.1
+"""Published annotations round: a segment may end so much after its video, and is cut to it without a word."""
+OVERHANG_SECONDS = 2.0
+"""A segment may reach so far beyond its context, if more than half of it is inside, and is cut to it. Charades-STA's
+end up to 1.54 s after their videos, ActivityNet-Captions' by rounding alone: neither is cut by the original's
+converters."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +46,8 @@ class Record:
     segment: Span | None = None
     context: Span | None = None
     turn_by_choice: Mapping[Choice, Turn] | None = None
+    duration: float | None = None
+    """Seconds that the annotations give the whole video, to be compared with the file's; None where they do not."""
 
 
 def read_records(
@@ -70,10 +84,9 @@ def _record(row: Any, place: str) -> Record:
     if "start_sec" in items[0]:
         if len(items) > 1:
             raise AnnotationError(f"{place}: a row about a segment holds one question, not {len(items)}")
-        return _segment_record(items[0], place, video)
+        return _segment_record(items[0], place, video, read_duration(row, place))
     turns = tuple(_plain_turn(item, place) for item in items)
-    shown = read_span(row, "start", "end", place) if "start" in row or "end" in row else None
-    return Record(place, video, text, turns=turns, shown=shown)
+    return Record(place, video, text, turns=turns, shown=read_window(row, place), duration=read_duration(row, place))
 
 
 def _plain_turn(item: dict[str, Any], place: str) -> Turn:
@@ -83,28 +96,29 @@ def _plain_turn(item: dict[str, Any], place: str) -> Turn:
     return Turn(question, answer, required({"i": "", **item}, "i", str, place))
 
 
-def _segment_record(item: dict[str, Any], place: str, video: str | None) -> Record:
+def _segment_record(item: dict[str, Any], place: str, video: str | None, duration: float | None) -> Record:
     segment = read_span(item, "start_sec", "end_sec", place)
     context = read_span(item, "neg_start_sec", "neg_end_sec", place)
-    segment = _without_overhang(segment, context)
-    if segment.duration <= 0:
-        raise AnnotationError(f"{place}: the segment [{segment.start}, {segment.end}] is empty")
-    if not context.contains(segment):
-        raise AnnotationError(
-            f"{place}: the segment [{segment.start}, {segment.end}] reaches beyond its context "
-            f"[{context.start}, {context.end}]"
-        )
+    segment = within(segment, context, place)
     instruction = required({"i": "", **item}, "i", str, place)
     questions, answers = _by_choice(item, "q", place), _by_choice(item, "a", place)
     turns = {choice: Turn(questions[choice], answers[choice], instruction) for choice in Choice}
-    return Record(place, video, None, segment=segment, context=context, turn_by_choice=turns)
+    return Record(place, video, None, segment=segment, context=context, turn_by_choice=turns, duration=duration)
 
 
-def _without_overhang(segment: Span, context: Span) -> Span:
-    """The segment, less what rounding lets it reach beyond its context."""
+def within(segment: Span, context: Span, place: str) -> Span:
+    """A segment cut to its context, where it reaches at most `OVERHANG_SECONDS` beyond it and lies mostly inside.
+
+    Raises:
+        AnnotationError: if it is empty, or reaches farther.
+    """
     start, end = max(segment.start, context.start), min(segment.end, context.end)
-    if max(start - segment.start, segment.end - end) > ROUNDING_SECONDS or start > end:
-        return segment
+    overhang = max(context.start - segment.start, segment.end - context.end)
+    if overhang > OVERHANG_SECONDS or end - start <= segment.duration / 2:
+        raise AnnotationError(
+            f"{place}: the segment [{segment.start}, {segment.end}] is empty or reaches beyond its context "
+            f"[{context.start}, {context.end}]"
+        )
     return Span(start, end)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import prod
@@ -14,7 +13,13 @@ import numpy as np
 from hawkeye.data.video import VideoError, VideoReader
 from hawkeye.evaluation.answering import LONGEST_TIME, Answerer, Question, View
 from hawkeye.evaluation.settings import Decoding
-from hawkeye.prompts import GROUNDING_INSTRUCTION, LETTERS, grounding_prompt, grounding_question
+from hawkeye.prompts import (
+    CHOICE_SENTENCES,
+    GROUNDING_INSTRUCTION,
+    grounding_prompt,
+    grounding_question,
+    parse_option,
+)
 from hawkeye.temporal import MAX_TURNS, Choice, Span, narrow
 
 
@@ -269,15 +274,19 @@ def ask_windows(
         for query, order, glimpse in zip(queries, orders, glimpses)
     ]
     if decoding == "generate":
-        named = [_named(text, order) for text, order in zip(answerer.generate(questions), orders)]
+        named = [named_choice(text, order) for text, order in zip(answerer.generate(questions), orders)]
         return [{choice: float(choice is name) for choice in order} for name, order in zip(named, orders)]
     answers = answerer.probabilities(questions)
     return [dict(zip(order, answer)) for order, answer in zip(orders, answers)]
 
 
-def _named(text: str, order: Sequence[Choice]) -> Choice:
-    """The option whose letter a generated answer begins with."""
-    letter = re.match(r"[A-Z]\b", text)  # "At the end" is no A
-    if letter is None or letter[0] not in LETTERS[: len(order)]:
+def named_choice(text: str, order: Sequence[Choice]) -> Choice:
+    """The option that a generated answer names.
+
+    Raises:
+        AnswerError: if it names none.
+    """
+    index = parse_option(text, [CHOICE_SENTENCES[choice] for choice in order])
+    if index is None:
         raise AnswerError(f"the model's answer {text!r} begins with none of the letters of its {len(order)} options")
-    return order[LETTERS.index(letter[0])]
+    return order[index]

@@ -108,6 +108,8 @@ def test_multiple_choice_files_are_the_original_s(raw: Path) -> None:
     }
     for name, arguments in inputs.items():
         rows = converted(videoqa.main, raw, *arguments)
+        if name == "star":  # the original's converter drops the seconds that a question is about
+            assert [(row.pop("start"), row.pop("end")) for row in rows] == [(1.0, 5.0)] * len(rows)
         assert rows == GOLDEN[name]["converted"]
         if name != "tvqa":  # half of those rows keep their answers
             assert len(read_qa_examples(raw / "made" / "out.json")) == len(rows)
