@@ -255,9 +255,23 @@ def test_per_cent_signs_are_no_template(tmp_path: Path) -> None:
     check_templates(record, source(represent="caption"))
 
 
-def test_rounding_may_lead_a_segment_beyond_its_context(tmp_path: Path) -> None:
-    (record,) = read(tmp_path, {"video": "v.mp4", "QA": [{**SEGMENT, "end_sec": 20 + 1e-14, "neg_end_sec": 20.0}]})
-    assert record.segment == Span(2.0, 20.0)
-    for beyond in ({"end_sec": 20.01}, {"neg_start_sec": 2.01}):
+@pytest.mark.parametrize(
+    ("beyond", "segment"),
+    [
+        ({"end_sec": 20 + 1e-14}, Span(2.0, 20.0)),  # rounding, as in ActivityNet-Captions
+        ({"end_sec": 21.5}, Span(2.0, 20.0)),  # as in Charades-STA
+        ({"end_sec": 22.5}, None),
+        ({"neg_start_sec": 2.01}, Span(2.01, 4.0)),
+        ({"neg_start_sec": 3.0}, None),  # half of it
+        ({"start_sec": -0.2}, Span(0.0, 4.0)),
+    ],
+)
+def test_a_segment_that_reaches_a_little_beyond_its_context_is_cut_to_it(
+    beyond: dict[str, float], segment: Span | None, tmp_path: Path
+) -> None:
+    row = {"video": "v.mp4", "QA": [{**SEGMENT, "neg_end_sec": 20.0, **beyond}]}
+    if segment is None:
         with pytest.raises(AnnotationError, match="reaches beyond its context"):
-            read(tmp_path, {"video": "v.mp4", "QA": [{**SEGMENT, **beyond}]})
+            read(tmp_path, row)
+    else:
+        assert read(tmp_path, row)[0].segment == segment
