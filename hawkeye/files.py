@@ -1,35 +1,101 @@
-"""Writing that other processes, and the next run, see whole or not at all."""
+"""Atomic writes of files and directories, and locks on directories."""
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import json
+import math
 import os
+import platform
+import re
 import shutil
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from glob import escape
+from itertools import count
 from pathlib import Path
 from typing import Any
 
+LOCK_FILE = ".lock"
+"""In a directory that a process is at work in; it says which."""
+
+_writes = count()
+
+
+class InUseError(ValueError):
+    """A directory that another process works in; the message names both."""
+
 
 @contextmanager
-def written_whole(path: Path, *, by_many: bool = False) -> Iterator[Path]:
+def written_whole(path: Path) -> Iterator[Path]:
     """A path beside `path`, for a file or a directory, that takes its place at the end and vanishes after an error.
+
+    Several processes and threads may write the same path at once; the last one wins. What killed processes of this
+    machine have left behind is removed.
 
     Args:
         path: what to write; directories above it are made. A directory that is there already must be empty.
-        by_many: whether several processes may write the same path at once; the last one wins.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    own = f".{os.getpid()}" if by_many else ""
+    node = re.sub(r"\W", "-", platform.node())
+    for left in path.parent.glob(f"{escape(path.stem)}.{node}-*.unfinished{escape(path.suffix)}"):
+        of_process = re.search(r"-(\d+)-\d+\.unfinished", left.name)
+        if of_process and not _is_running(int(of_process[1])):
+            remove(left)
     # The ending stays: libraries choose the format by it.
-    unfinished = path.with_name(f"{path.stem}{own}.unfinished{path.suffix}")
-    remove(unfinished)  # of a killed process
+    unfinished = path.with_name(f"{path.stem}.{node}-{os.getpid()}-{next(_writes)}.unfinished{path.suffix}")
     try:
         yield unfinished
         os.replace(unfinished, path)
     finally:
         remove(unfinished)
+
+
+def _is_running(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:  # somebody else's
+        return True
+    return True
+
+
+@contextmanager
+def locked(directory: Path) -> Iterator[None]:
+    """Keeps other processes out of a directory, which is made if it is not there.
+
+    The lock is the operating system's, and goes with the process however that ends. It does not pass to forked
+    children, and keeps no thread of the same process out.
+
+    Raises:
+        InUseError: if another process has it; the message says which, on which machine and since when.
+    """
+    directory.mkdir(parents=True, exist_ok=True)
+    path = directory / LOCK_FILE
+    while True:
+        file = path.open("a+", encoding="utf-8")
+        try:
+            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except (BlockingIOError, PermissionError):
+            file.seek(0)
+            holder = file.read().strip() or "another process"
+            file.close()
+            raise InUseError(f"{directory}: {holder} works in it; wait for it, or choose another directory") from None
+        # The one who had it has deleted the file between our opening it and locking it: there is a new one.
+        if path.exists() and os.path.samestat(os.fstat(file.fileno()), path.stat()):
+            break
+        file.close()
+    try:
+        file.truncate(0)
+        file.write(f"process {os.getpid()} on {platform.node()}, since {time.strftime('%Y-%m-%d %H:%M:%S')},")
+        file.flush()
+        yield
+    finally:
+        path.unlink(missing_ok=True)
+        file.close()
 
 
 def remove(path: Path) -> None:
@@ -48,10 +114,36 @@ def write_text(path: Path, text: str) -> None:
 def write_json(path: Path, content: Any) -> None:
     """Writes a JSON file, lists one row a line; it appears under its name when it is whole."""
     if isinstance(content, list):
-        text = "[\n" + ",\n".join(json.dumps(row) for row in content) + "\n]\n"
+        text = "[\n" + ",\n".join(json_text(row) for row in content) + "\n]\n"
     else:
-        text = json.dumps(content, indent=1) + "\n"
+        text = json_text(content, indent=1) + "\n"
     write_text(path, text)
+
+
+def json_text(content: Any, *, indent: int | None = None) -> str:
+    """Content as JSON, which has no word for numbers that are not finite.
+
+    Raises:
+        ValueError: if a number in it is not finite; it says where.
+    """
+    try:
+        return json.dumps(content, indent=indent, allow_nan=False)
+    except ValueError as error:
+        if where := _non_finite(content):
+            raise ValueError(f"a number is not finite: {where}") from None
+        raise error
+
+
+def _non_finite(content: Any, where: str = "") -> str:
+    """Where the first non-finite number of nested dictionaries and lists is; empty if there is none."""
+    if isinstance(content, float) and not math.isfinite(content):
+        return f"{where or 'the value'} is {content}"
+    if isinstance(content, dict | list | tuple):
+        items = content.items() if isinstance(content, dict) else enumerate(content)
+        for key, value in items:
+            if found := _non_finite(value, f"{where}.{key}" if where else str(key)):
+                return found
+    return ""
 
 
 def sha256(path: Path) -> str:

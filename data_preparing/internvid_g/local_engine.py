@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import os
-import signal
 from collections import deque
 from collections.abc import Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from concurrent.futures.process import BrokenProcessPool
-from multiprocessing import active_children, get_context
+from multiprocessing import active_children
 
 from data_preparing.internvid_g.runner import Item, Outcome, Stage, Worker, attempt, died
+from hawkeye.pools import available_cores, limited_workers, process_pool
 
 IN_FLIGHT = 2
 """Items handed over for each process: enough that none waits, few enough to do again when one dies."""
@@ -41,10 +40,9 @@ def run_local(stage: Stage, items: Sequence[Item]) -> Iterator[Outcome]:
 
 def _in_processes(stage: Stage, waiting: deque[Item], under_way: dict[Future[Outcome], Item]) -> Iterator[Outcome]:
     """Takes items from `waiting`; those whose outcome is not there yet are in `under_way`."""
-    count = min(stage.settings.workers or os.cpu_count() or 1, len(waiting))
+    count = min(limited_workers(stage.settings.workers or available_cores()), len(waiting))
     others = set(active_children())
-    # A fork would copy the threads' locks of the libraries that decode videos.
-    with ProcessPoolExecutor(count, get_context("spawn"), initializer=_start, initargs=(stage,)) as pool:
+    with process_pool(count, _start, (stage,)) as pool:
         try:
             while waiting or under_way:
                 while waiting and len(under_way) < IN_FLIGHT * count:
@@ -73,7 +71,6 @@ def _alone(stage: Stage, item: Item) -> Outcome:
 
 def _start(stage: Stage) -> None:
     global _worker
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches every process; the first one ends the others
     _worker = stage.worker()
 
 

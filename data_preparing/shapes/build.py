@@ -5,9 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
-from multiprocessing import get_context
 from pathlib import Path
 
 from tqdm import tqdm
@@ -21,6 +19,7 @@ from data_preparing.shapes.files import (
 )
 from data_preparing.shapes.world import Plan, Split, draw_plan
 from hawkeye.files import write_json
+from hawkeye.pools import process_pool
 
 WORLD_VERSION = 5
 """Raise it whenever the same settings give other videos or texts."""
@@ -122,8 +121,7 @@ def write_videos(plans: Sequence[Plan], seed: int, directory: Path, workers: int
         job.path.parent.mkdir(parents=True, exist_ok=True)
     if not jobs:
         return 0
-    # Forking a process whose libraries have started threads can hang its children.
-    with ProcessPoolExecutor(min(workers, len(jobs)), mp_context=get_context("spawn")) as pool:
+    with process_pool(min(workers, len(jobs))) as pool:
         for _ in tqdm(pool.map(_run, jobs, chunksize=4), total=len(jobs), desc="rendering videos", unit="video"):
             pass
     return len(jobs)

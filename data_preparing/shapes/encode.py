@@ -18,7 +18,7 @@ ENCODER_OPTIONS = {"preset": "veryfast", "crf": "20", "x264-params": "cpu-indepe
 
 def write_video(plan: Plan, seed: int, path: Path) -> None:
     """Renders a plan into an mp4 file, which appears under its name when it is whole."""
-    with written_whole(path, by_many=True) as unfinished:
+    with written_whole(path) as unfinished:
         _encode(plan, seed, unfinished)
 
 

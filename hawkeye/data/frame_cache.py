@@ -5,11 +5,9 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
-from multiprocessing import get_context
 from pathlib import Path
 from typing import BinaryIO
 
@@ -20,6 +18,7 @@ from hawkeye.data.clock import CLOCK_VERSION, thinned
 from hawkeye.data.video import VideoError, open_video
 from hawkeye.data.video_reader import MAX_PIXELS
 from hawkeye.files import written_whole
+from hawkeye.pools import process_pool
 
 VIDEOS_PER_TASK = 4
 """Videos that a decoding process takes at a time."""
@@ -98,8 +97,7 @@ class FrameCache:
         with ExitStack() as stack:
             results: Iterable[str | None] = map(decode, paths)
             if num_workers > 1 and len(paths) > VIDEOS_PER_TASK:
-                # Forking a process whose libraries have started threads can hang its children.
-                pool = stack.enter_context(ProcessPoolExecutor(num_workers, mp_context=get_context("spawn")))
+                pool = stack.enter_context(process_pool(num_workers))
                 results = pool.map(decode, paths, chunksize=VIDEOS_PER_TASK)
             for path, problem in tqdm(zip(paths, results), total=len(paths), desc="decoding videos", unit="video"):
                 if problem:
@@ -130,9 +128,9 @@ class FrameCache:
             kept, kept_fps = thinned(reader, self.max_fps)
             times = [*reader.seconds[kept], reader.duration, kept_fps]
             # The frames appear last, and by renaming: a file that exists is whole and has its times.
-            with written_whole(frames_path.with_suffix(".times.npy"), by_many=True) as unfinished:
+            with written_whole(frames_path.with_suffix(".times.npy")) as unfinished:
                 np.save(unfinished, times)
-            with written_whole(frames_path, by_many=True) as unfinished, unfinished.open("wb") as file:
+            with written_whole(frames_path) as unfinished, unfinished.open("wb") as file:
                 for start in range(0, len(kept), PIECE):
                     piece = reader.frames(
                         kept[start : start + PIECE].tolist(), lambda frame: self.transform(frame[None])[0]
