@@ -53,13 +53,7 @@ class AnimationReader(VideoReader):
             raise VideoError(f"{path}: {_too_large(error)}") from None
         except _PICTURE_ERRORS as error:
             raise VideoError(f"{path}: cannot be read as a {kind} ({one_line(error)})") from None
-        super().__init__(path, np.cumsum([0.0, *lengths[:-1]]), len(lengths) / sum(lengths))
-        self.lengths = lengths
-
-    @property
-    def duration(self) -> float:
-        """Length in seconds, the last frame's own included."""
-        return sum(self.lengths)
+        super().__init__(path, np.cumsum([0.0, *lengths[:-1]]), len(lengths) / sum(lengths), lengths[-1])
 
     def _decode(self, indices: list[int]) -> Iterable[np.ndarray]:
         for index in indices:
@@ -70,7 +64,7 @@ class AnimationReader(VideoReader):
                 raise VideoError(f"{self.path}: frame {index} cannot be read ({one_line(error)})") from None
             yield picture
 
-    def close(self) -> None:
+    def _free(self) -> None:
         self.image.close()
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import os
+import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
 from functools import cached_property
@@ -11,8 +13,13 @@ from types import TracebackType
 
 import numpy as np
 
+_log = logging.getLogger(__name__)
+
 PictureTransform = Callable[[np.ndarray], np.ndarray]
 """A uint8 picture `[H, W, 3]` of any size to one of a fixed size."""
+
+_STANDS_STILL = 2.0
+"""Frames from which on the last picture's own length breaks a constant rate (a recording that ends with a still)."""
 
 
 class VideoError(ValueError):
@@ -55,16 +62,38 @@ def check_size(path: Path, width: int, height: int) -> None:
 class VideoReader(ABC):
     """An open video: its frames by index, and when each is shown.
 
+    Second 0 is where players and `ffmpeg -ss` have it, and so the tools that annotations are made with: where the
+    first of picture and sound begins. Pictures that begin later than the sound by no more than about a frame begin at
+    0 (codecs' delays shift them so).
+
+    A reader may be shared by threads (one reads at a time), not by processes.
+
     Attributes:
         path: the file or folder.
-        seconds: `[num_frames]` presentation time of every frame, relative to the first, in seconds, rising.
+        seconds: `[num_frames]` presentation time of every frame in seconds, rising; the first is 0 unless the pictures
+            begin after the sound.
         fps: average frames per second.
+        last_seconds: how long the last frame is shown.
+        declared_duration: length in seconds that the file's header declares, of whatever can be read; None where it
+            declares none.
     """
 
-    def __init__(self, path: Path, seconds: np.ndarray, fps: float) -> None:
+    def __init__(
+        self,
+        path: Path,
+        seconds: np.ndarray,
+        fps: float,
+        last_seconds: float | None = None,
+        declared_duration: float | None = None,
+    ) -> None:
         self.path = path
         self.seconds = seconds
         self.fps = fps
+        self.last_seconds = 1 / fps if last_seconds is None else last_seconds
+        self.declared_duration = declared_duration
+        self._lock = threading.RLock()
+        self._process = os.getpid()
+        self._closed = False
 
     @property
     def num_frames(self) -> int:
@@ -73,14 +102,17 @@ class VideoReader(ABC):
 
     @property
     def duration(self) -> float:
-        """Length in seconds; the last frame is taken to be shown as long as the average one."""
-        return self.num_frames / self.fps if self.has_constant_rate else float(self.seconds[-1]) + 1 / self.fps
+        """The second at which the last frame's own time ends."""
+        if self.has_constant_rate and abs(self.last_seconds * self.fps - 1) <= 0.25:
+            return self.num_frames / self.fps
+        return float(self.seconds[-1]) + self.last_seconds
 
     @cached_property
     def has_constant_rate(self) -> bool:
-        """Whether every frame is shown when its index says, to a quarter of a frame."""
+        """Whether every frame is shown when its index says, to a quarter of a frame, and the last is no still."""
         even = np.arange(self.num_frames) / self.fps
-        return bool(np.abs(self.seconds - even).max() <= 0.25 / self.fps)
+        is_even = np.abs(self.seconds - even).max() <= 0.25 / self.fps
+        return bool(is_even and self.last_seconds * self.fps <= _STANDS_STILL)
 
     def frames(self, indices: Sequence[int], transform: PictureTransform | None = None) -> np.ndarray:
         """Frames by index, uint8 RGB `[T, H, W, 3]`, upright; `indices` may repeat and come in any order.
@@ -95,9 +127,17 @@ class VideoReader(ABC):
 
         Raises:
             IndexError: if there are no indices, or one is not in [0, num_frames).
+            ValueError: if the reader is closed, or was opened by another process.
             VideoError: if a frame cannot be decoded.
         """
-        wanted = [int(index) for index in indices]
+        if os.getpid() != self._process:  # before the lock, which a thread of the other process may have held
+            raise ValueError(f"{self.path}: its reader was opened in another process; open it in this one")
+        with self._lock:
+            if self._closed:
+                raise ValueError(f"{self.path}: its reader is closed")
+            return self._read([int(index) for index in indices], transform)
+
+    def _read(self, wanted: list[int], transform: PictureTransform | None) -> np.ndarray:
         distinct = sorted(set(wanted))
         if not distinct:
             raise IndexError(f"{self.path}: no frames asked for")
@@ -123,8 +163,17 @@ class VideoReader(ABC):
     def _decode(self, indices: list[int]) -> Iterable[np.ndarray]:
         """Pictures `[H, W, 3]` at rising, distinct, valid indices, one after the other."""
 
-    def close(self) -> None:  # noqa: B027  # a folder has nothing to free
-        """Frees the file."""
+    def close(self) -> None:
+        """Frees the file and what decodes it; nothing can be read from then on. Closing twice does nothing."""
+        if os.getpid() != self._process:
+            return  # the file belongs to the process that opened it
+        with self._lock:
+            if not self._closed:
+                self._closed = True
+                self._free()
+
+    def _free(self) -> None:  # noqa: B027  # a folder has nothing to free
+        """Frees what a kind of reader holds; called once."""
 
     def __enter__(self) -> VideoReader:
         return self
@@ -139,3 +188,13 @@ def one_line(error: BaseException) -> str:
     """Another library's error as part of a message."""
     message = getattr(error, "strerror", None) or str(error)
     return " ".join(message.split())[:200] or type(error).__name__
+
+
+_warned: set[tuple[str, str]] = set()
+
+
+def warn_once(path: Path, kind: str, message: str) -> None:
+    """Logs a warning about a file, once in this process for each kind of warning."""
+    if (str(path), kind) not in _warned:
+        _warned.add((str(path), kind))
+        _log.warning("%s: %s", str(path).encode("utf-8", "backslashreplace").decode(), message)

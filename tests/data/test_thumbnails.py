@@ -16,7 +16,7 @@ def test_thumbnails_are_evenly_spaced_in_time_and_small(tmp_path: Path) -> None:
     with open_video(path) as reader:
         shown = thumbnails(reader, 4, 24)
         assert shown.shape == (4, 24, 32, 3)
-        assert numbers_of(shown) == [10, 12, 15, 18]
+        assert numbers_of(shown) == [10, 12, 15, 17]
         assert numbers_of(thumbnails(reader, 2, 100, Span(0.0, 1.0))) == [2, 7]
         end = Span(reader.duration, reader.duration)
         assert numbers_of(thumbnails(reader, 2, 100, end)) == [19, 19]
