@@ -3,7 +3,7 @@
 # No `from __future__ import annotations` here: `strict` checks values against the real types of the fields.
 import dataclasses
 import difflib
-from collections.abc import Iterable
+from collections.abc import Mapping
 from typing import Any, ClassVar, Literal
 
 from huggingface_hub.dataclasses import strict
@@ -12,19 +12,49 @@ from transformers.configuration_utils import SubConfigSpec
 
 LIBRARY_KEYS = frozenset(
     {"model_type", "name_or_path", "attn_implementation", "output_attentions", "torch_dtype"}
+    | {"_name_or_path", "_attn_implementation", "_commit_hash", "_from_auto", "_from_pipeline"}  # its own notes
     | {"rope_theta", "rope_scaling"}  # older spellings of `rope_parameters`, which transformers translates
 )
 """Keys that transformers understands in every configuration beside its fields."""
 
 
-def _reject_unknown(part: str, keys: Iterable[str], config_class: type[PretrainedConfig]) -> None:
-    # transformers keeps keys that it does not know as attributes that nothing reads.
+def _reject_unknown(part: str, values: Mapping[str, Any], config_class: type[PretrainedConfig]) -> None:
+    """Refuses what would be accepted and ignored: transformers keeps unknown keys as attributes that nothing reads."""
+    model_type = values.get("model_type", config_class.model_type)
+    if model_type != config_class.model_type:
+        raise ValueError(
+            f"{part} has model_type {model_type!r}, but HawkEye has {config_class.model_type!r} there and no other"
+        )
     known = {field.name for field in dataclasses.fields(config_class)} | set(config_class.attribute_map) | LIBRARY_KEYS
-    for key in keys:
-        if key not in known and not key.startswith("_"):
+    for key in values:
+        if key not in known:
             near = difflib.get_close_matches(key, known, n=1)
             hint = f"; did you mean {near[0]!r}?" if near else ""
             raise ValueError(f"unknown key {key!r} in {part}{hint}")
+
+
+def _reject_contradiction(part: str, values: Any, key: str, expected: int, reason: str) -> None:
+    """Refuses a key of a part that the whole overwrites with another value."""
+    if isinstance(values, dict) and values.get(key, expected) != expected:
+        raise ValueError(f"{key} {values[key]!r} in {part}, but it is {reason}, {expected}")
+
+
+def _reject_below(minimum: int, part: str, config: Any, *names: str) -> None:
+    for name in names:
+        value = config.get(name) if isinstance(config, dict) else getattr(config, name, None)
+        if isinstance(value, int) and value < minimum:
+            raise ValueError(f"{name} in {part} must be at least {minimum}, not {value!r}")
+
+
+def _reject_uneven_heads(part: str, config: Any) -> None:
+    if config.hidden_size % config.num_attention_heads:
+        raise ValueError(
+            f"hidden_size {config.hidden_size} in {part} is not a multiple of num_attention_heads "
+            f"{config.num_attention_heads}"
+        )
+
+
+SIZES = ("hidden_size", "intermediate_size", "num_attention_heads")
 
 
 @strict
@@ -54,12 +84,11 @@ class UMTConfig(PretrainedConfig):
     def __post_init__(self, **kwargs: Any) -> None:
         _reject_unknown("vision_config", kwargs, UMTConfig)
         super().__post_init__(**kwargs)
+        sizes = (*SIZES, "depth", "image_size", "patch_size", "checkpoint_num_frames", "num_frames")
+        _reject_below(1, "vision_config", self, *sizes)
         if self.image_size % self.patch_size:
             raise ValueError(f"image_size {self.image_size} is not a multiple of patch_size {self.patch_size}")
-        if self.hidden_size % self.num_attention_heads:
-            raise ValueError(
-                f"hidden_size {self.hidden_size} is not a multiple of num_attention_heads {self.num_attention_heads}"
-            )
+        _reject_uneven_heads("vision_config", self)
 
 
 @strict
@@ -113,18 +142,39 @@ class HawkEyeConfig(PretrainedConfig):
     def __post_init__(self, **kwargs: Any) -> None:
         kwargs.pop("use_cache", None)  # transformers' Trainer writes it into every model's configuration
         _reject_unknown("the model's configuration", kwargs, HawkEyeConfig)
+        given_vision, given_qformer = self.vision_config, self.qformer_config
         if isinstance(self.qformer_config, dict):
             _reject_unknown("qformer_config", self.qformer_config, InstructBlipQFormerConfig)
         if isinstance(self.text_config, dict):
             model_type = self.text_config.get("model_type", "llama")
-            if model_type not in CONFIG_MAPPING:
+            if not isinstance(model_type, str) or model_type not in CONFIG_MAPPING:
                 raise ValueError(f"text_config has model_type {model_type!r}, which transformers does not know")
             _reject_unknown("text_config", self.text_config, CONFIG_MAPPING[model_type])
+            _reject_below(1, "text_config", self.text_config, *SIZES)  # transformers divides by them
         super().__post_init__(**kwargs)
+        self._check_sizes(given_vision, given_qformer)
         self.vision_config.num_frames = self.num_frames
         self.qformer_config.encoder_hidden_size = self.vision_config.hidden_size
         if self.visual_token_id == -1:
             self.visual_token_id = self.text_config.vocab_size
+
+    def _check_sizes(self, given_vision: Any, given_qformer: Any) -> None:
+        vision, qformer, text = self.vision_config, self.qformer_config, self.text_config
+        _reject_contradiction("vision_config", given_vision, "num_frames", self.num_frames, "the model's num_frames")
+        width = vision.hidden_size
+        _reject_contradiction(
+            "qformer_config", given_qformer, "encoder_hidden_size", width, "the video encoder's hidden_size"
+        )
+        _reject_below(1, "the model's configuration", self, "num_frames", "num_query_tokens")
+        _reject_below(0, "the model's configuration", self, "num_extra_query_tokens")
+        sizes = (*SIZES, "num_hidden_layers", "vocab_size", "max_position_embeddings")
+        _reject_below(1, "qformer_config", qformer, *sizes, "cross_attention_frequency")
+        _reject_below(1, "text_config", text, *sizes, "num_key_value_heads", "head_dim")
+        _reject_uneven_heads("qformer_config", qformer)
+        if self.visual_token_id < -1:
+            raise ValueError(f"visual_token_id must not be negative, but it is {self.visual_token_id}")
+        if self.constant_bos_embedding and text.bos_token_id is None:
+            raise ValueError("constant_bos_embedding needs a language model with a bos_token_id")
 
     @property
     def num_visual_tokens(self) -> int:

@@ -1,3 +1,4 @@
+import json
 import os
 import pickle
 import sys
@@ -17,9 +18,21 @@ def same(found: dict[str, torch.Tensor]) -> bool:
     return found.keys() == WEIGHTS.keys() and all(torch.equal(found[name], WEIGHTS[name]) for name in found)
 
 
-@pytest.mark.parametrize("content", [WEIGHTS, {"model": WEIGHTS, "optimizer": {"step": 3}, "epoch": 1}])
+@pytest.mark.parametrize(
+    "content",
+    [
+        WEIGHTS,
+        {"model": WEIGHTS, "optimizer": {"step": 3}, "epoch": 1},
+        {"module": WEIGHTS, "buffer_names": ["a"], "global_steps": 3},  # DeepSpeed
+        {"state_dict": WEIGHTS, "pytorch-lightning_version": "2.0", "optimizer_states": [{"step": 3}]},
+        {"model": {"state_dict": WEIGHTS}},
+        {"model": {f"module.{name}": weight for name, weight in WEIGHTS.items()}},  # DistributedDataParallel
+    ],
+)
 @pytest.mark.parametrize("zipped", [True, False])
-def test_tensors_of_a_file_alone_or_under_model(content: dict[str, object], zipped: bool, tmp_path: Path) -> None:
+def test_tensors_of_a_file_alone_or_nested_as_frameworks_do(
+    content: dict[str, object], zipped: bool, tmp_path: Path
+) -> None:
     torch.save(content, tmp_path / "w.pth", _use_new_zipfile_serialization=zipped)
     assert same(read_weights(tmp_path / "w.pth"))
 
@@ -99,6 +112,56 @@ def test_a_file_of_other_things_is_refused(content: object, message: str, tmp_pa
     torch.save(content, tmp_path / "w.pth")
     with pytest.raises(WeightFileError, match=message):
         read_weights(tmp_path / "w.pth")
+
+
+@pytest.mark.parametrize("name", ["w.pth", "w.safetensors", "w.bin"])
+def test_a_git_lfs_pointer_is_called_one(name: str, tmp_path: Path) -> None:
+    (tmp_path / name).write_text("version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 13476878336\n")
+    with pytest.raises(WeightFileError, match=rf"{name}: .*a Git LFS pointer: run 'git lfs pull'"):
+        read_weights(tmp_path / name)
+
+
+def test_a_web_page_is_called_one(tmp_path: Path) -> None:
+    (tmp_path / "w.safetensors").write_text("\n<!DOCTYPE html><title>Sign in</title>")
+    with pytest.raises(WeightFileError, match=r"w\.safetensors: .* a web page: the download failed"):
+        read_weights(tmp_path / "w.safetensors")
+
+
+def test_flipped_bits_are_found_by_the_archives_checksums(tmp_path: Path) -> None:
+    path = tmp_path / "w.pth"
+    torch.save({"a": torch.arange(1000.0)}, path)
+    whole = path.read_bytes()
+    start = whole.index(torch.arange(1000.0).numpy().tobytes())
+    for position in (start, start + 1999, start + 3999):
+        path.write_bytes(whole[:position] + bytes([whole[position] ^ 1]) + whole[position + 1 :])
+        with pytest.raises(WeightFileError, match=r"w\.pth: damaged .*copy or download it again"):
+            read_weights(path)
+
+
+def test_an_archive_without_checksums_is_read(tmp_path: Path) -> None:
+    torch.serialization.set_crc32_options(False)
+    try:
+        torch.save(WEIGHTS, tmp_path / "w.pth")
+    finally:
+        torch.serialization.set_crc32_options(True)
+    assert same(read_weights(tmp_path / "w.pth"))
+
+
+@pytest.mark.parametrize("kind", ["safetensors", "bin"])
+@pytest.mark.parametrize("name", ["../other/{}", "/{}", "a/../../other/{}", "..\\other\\{}", "C:{}", "", 3])
+def test_a_shard_outside_the_directory_is_refused(name: object, kind: str, tmp_path: Path) -> None:
+    directory, other = tmp_path / "model", tmp_path / "other"
+    directory.mkdir()
+    other.mkdir()
+    stem = {"safetensors": "model", "bin": "pytorch_model"}[kind]
+    save_file(WEIGHTS, other / "w.safetensors")
+    torch.save(WEIGHTS, other / "w.bin")
+    if isinstance(name, str):
+        name = name.format(f"{str(other)[1:]}/w.{kind}" if name.startswith("/") else f"w.{kind}")
+    index = directory / f"{stem}.{kind}.index.json"
+    index.write_text(json.dumps({"weight_map": dict.fromkeys(WEIGHTS, name)}))
+    with pytest.raises(WeightFileError, match=r"index\.json: (the shard .* lies outside|not an index)"):
+        read_weights(directory)
 
 
 def test_text_is_refused(tmp_path: Path) -> None:
