@@ -16,9 +16,9 @@ from data_preparing.internvid_g.files import one_row, read_scenes, rows_by_video
 from data_preparing.internvid_g.runner import Item, Outcome, Row, Stage, Worker
 from data_preparing.internvid_g.scene_frames import each_frame, middle_frame, scene_frames
 from data_preparing.internvid_g.settings import ChainSettings
-from hawkeye.config import ConfigError
 from hawkeye.data.clock import CLOCK_VERSION
 from hawkeye.data.video import VideoReader, open_video
+from hawkeye.models.foreign import load
 from hawkeye.temporal import Span
 
 SHORT = "scene too short for a caption"
@@ -94,11 +94,8 @@ class Captioner:
         self.settings = settings
         self.device = device_of(settings)
         name = settings.caption.model
-        try:
-            self._processor: Any = AutoProcessor.from_pretrained(name)
-            model = AutoModelForImageTextToText.from_pretrained(name, dtype=dtype_of(settings, self.device))
-        except (OSError, ValueError) as error:
-            raise ConfigError(f"model {name!r} cannot be loaded: {' '.join(str(error).split())}") from None
+        self._processor: Any = load(AutoProcessor, name, "the processor")
+        model: Any = load(AutoModelForImageTextToText, name, "the model", dtype=dtype_of(settings, self.device))
         self._model: Any = model.eval().to(self.device)
 
     @torch.inference_mode()

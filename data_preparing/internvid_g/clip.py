@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from data_preparing.internvid_g.settings import ChainSettings
-from hawkeye.config import ConfigError
+from hawkeye.models.foreign import load
 
 
 def device_of(settings: ChainSettings) -> torch.device:
@@ -44,11 +44,8 @@ class Clip:
 
         self.device = device_of(settings)
         self.batch_size = settings.batch_size
-        try:
-            self._processor: Any = CLIPProcessor.from_pretrained(name)
-            model = CLIPModel.from_pretrained(name, dtype=dtype_of(settings, self.device))
-        except (OSError, ValueError) as error:
-            raise ConfigError(f"model {name!r} cannot be loaded: {' '.join(str(error).split())}") from None
+        self._processor: Any = load(CLIPProcessor, name, "the processor")
+        model: Any = load(CLIPModel, name, "the model", dtype=dtype_of(settings, self.device))
         self._model: Any = model.eval().to(self.device)
 
     @torch.inference_mode()

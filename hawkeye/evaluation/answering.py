@@ -13,13 +13,14 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from transformers import PreTrainedTokenizerBase, StoppingCriteria
+from transformers import LogitsProcessor, PreTrainedTokenizerBase, StoppingCriteria
 
+from hawkeye.config import ConfigError
 from hawkeye.data.video import VideoReader, read_windows
 from hawkeye.evaluation.responses import Responses
 from hawkeye.models.hawkeye import HawkEye
 from hawkeye.models.processing import HawkEyeProcessor
-from hawkeye.prompts import LETTERS, STOP, Turn, qformer_text
+from hawkeye.prompts import STOP, Turn, qformer_text
 from hawkeye.temporal import Span
 
 LONGEST_TIME = 99999.9
@@ -176,6 +177,7 @@ class Answerer:
         for start in range(0, len(questions), self.batch_size):
             part = questions[start : start + self.batch_size]
             logits = self.model.next_token_logits(*self.embed(part)).cpu().double()
+            check_finite(logits, self.model)
             for question, row in zip(part, logits):
                 letters = self._letter_ids(question.prompt, question.num_options)
                 answers.append(torch.softmax(row[letters], dim=0).tolist())
@@ -193,7 +195,11 @@ class Answerer:
             embeds, mask = self.embed(questions[start : start + self.batch_size])
             room = self.max_prompt_tokens - mask.shape[1]
             ids = self.model.generate(
-                embeds, mask, max_new_tokens=min(max_new_tokens, room), stopping_criteria=[_AtSeparator(tokenizer)]
+                embeds,
+                mask,
+                max_new_tokens=min(max_new_tokens, room),
+                stopping_criteria=[_AtSeparator(tokenizer)],
+                logits_processor=[_Finite(self.model)],
             )
             texts = tokenizer.batch_decode(ids, skip_special_tokens=True)
             answers += [text.split(STOP)[0].strip() for text in texts]
@@ -239,7 +245,7 @@ class Answerer:
         """Ids of "A", "B", ... as they are tokenised after a prompt; only the prompt's last line matters."""
         line = prompt.rsplit("\n", 1)[-1]
         if line not in self._letters:
-            self._letters[line] = self._single_letters(line)
+            self._letters[line] = self.processor.letter_ids(line)
         letters = self._letters[line]
         if num_options > len(letters):
             raise ValueError(
@@ -248,16 +254,30 @@ class Answerer:
             )
         return letters[:num_options]
 
-    def _single_letters(self, line: str) -> list[int]:
-        """The letters from "A" on that the tokenizer knows and does not join to the text before them."""
-        before = self.processor.encode_prompt(line)
-        ids: list[int] = []
-        for letter in LETTERS:
-            *first, last = self.processor.encode_prompt(line + letter)
-            if first != before or last == self.processor.tokenizer.unk_token_id:
-                break
-            ids.append(last)
-        return ids
+
+def check_finite(logits: Tensor, model: HawkEye) -> None:
+    """Refuses logits that are no numbers: probabilities made of them would pass as answers.
+
+    Raises:
+        ConfigError: it says what to do.
+    """
+    if not logits.isfinite().all():
+        dtype = str(model.dtype).removeprefix("torch.")
+        raise ConfigError(
+            f"model {model.name_or_path or type(model).__name__}: its answers are not finite numbers in {dtype}: "
+            "its weights are damaged, or too large for this type; try --dtype float32, or convert or train it again"
+        )
+
+
+class _Finite(LogitsProcessor):
+    """`check_finite` at each generated token."""
+
+    def __init__(self, model: HawkEye) -> None:
+        self.model = model
+
+    def __call__(self, input_ids: torch.LongTensor, scores: torch.FloatTensor) -> torch.FloatTensor:  # noqa: ARG002
+        check_finite(scores.masked_fill(scores == -torch.inf, 0.0), self.model)  # what other processors have excluded
+        return scores
 
 
 class _AtSeparator(StoppingCriteria):

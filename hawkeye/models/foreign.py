@@ -8,7 +8,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any
 
 from hawkeye.config import ConfigError
 
@@ -17,27 +17,18 @@ logger = logging.getLogger(__name__)
 LONGEST_REASON = 300
 """Characters of the library's own words that an error repeats."""
 
-Loaded = TypeVar("Loaded", covariant=True)
-
 
 class WeightFileError(ConfigError):
     """A file of a model that cannot be used; the message names the file and the reason."""
 
 
-class Loader(Protocol[Loaded]):
-    """A class of transformers, or of ours on top of it, that loads from a directory or by a name."""
-
-    def from_pretrained(self, name: Any, /, **options: Any) -> Loaded:
-        """Loads it."""
-
-
-def load(loader: Loader[Loaded], source: str | os.PathLike[str], what: str, **options: Any) -> Loaded:
+def load(loader: Any, source: str | os.PathLike[str], what: str, **options: Any) -> Any:
     """`loader.from_pretrained(source)` without the code that the source may carry.
 
     transformers asks on the terminal whether to run the code that a directory's `auto_map` names, unless it is told.
 
     Args:
-        loader: such as `AutoTokenizer`.
+        loader: a class of transformers, or of ours on top of it, with `from_pretrained`: such as `AutoTokenizer`.
         source: a directory, or the name of a model on the Hub.
         what: what is loaded, for messages: "the tokenizer".
         options: for `from_pretrained`.
@@ -51,7 +42,6 @@ def load(loader: Loader[Loaded], source: str | os.PathLike[str], what: str, **op
         refuse_unusual_files(directory)
     with one_line_errors(f"{source}: {what} cannot be loaded"):
         return loader.from_pretrained(str(source), trust_remote_code=False, **options)
-    raise AssertionError  # the block returns or raises
 
 
 @contextmanager

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -15,6 +16,7 @@ from transformers import initialization as init
 from transformers.utils import ModelOutput
 
 from hawkeye.models.configuration import HawkEyeConfig
+from hawkeye.models.foreign import refuse_unusual_files
 from hawkeye.models.qformer import build_qformer
 from hawkeye.models.umt import UMTAttention, UMTVideoEncoder
 
@@ -52,7 +54,7 @@ class HawkEye(PreTrainedModel):
         self.extra_query_tokens = nn.Parameter(torch.empty(1, config.num_extra_query_tokens, qformer.hidden_size))
         self.qformer = build_qformer(qformer, config.drop_path_rate)
         self.projector = nn.Linear(qformer.hidden_size, text.hidden_size)
-        self.language_model = AutoModelForCausalLM.from_config(text)
+        self.language_model = AutoModelForCausalLM.from_config(text, trust_remote_code=False)
         self.post_init()
         if config.lora is not None:
             # After post_init, which would overwrite LoRA's own initialisation (B is zero).
@@ -76,8 +78,11 @@ class HawkEye(PreTrainedModel):
         """transformers' `from_pretrained`, which here insists that the files hold exactly the model's weights.
 
         Raises:
-            ValueError: if weights are missing, left over or of another shape; it names them.
+            ValueError: if weights are missing, left over or of another shape; it names them. Or if the directory holds
+                what is refused (`foreign.refuse_unusual_files`).
         """
+        if pretrained_model_name_or_path is not None and Path(pretrained_model_name_or_path).is_dir():
+            refuse_unusual_files(Path(pretrained_model_name_or_path))
         loaded: Any = super().from_pretrained(
             pretrained_model_name_or_path, *model_args, **(kwargs | {"output_loading_info": True})
         )

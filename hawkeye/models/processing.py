@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,7 @@ from transformers.image_utils import (
 )
 
 from hawkeye.config import ModelSettings
-from hawkeye.prompts import VISUAL_MARKER
+from hawkeye.prompts import LETTERS, VISUAL_MARKER
 
 Offsets = tuple[int, int]
 
@@ -39,6 +40,16 @@ def normalisation(settings: ModelSettings) -> dict[str, Any]:
         STATISTICS[settings.eval_statistics],
     )
     return {"train_mean": train_mean, "train_std": train_std, "eval_mean": eval_mean, "eval_std": eval_std}
+
+
+QFORMER_TOKENIZER = "qformer_tokenizer"
+"""The folder of a model's directory that holds the Q-Former's tokenizer; the language model's lies beside it."""
+
+
+def _check_statistics(name: str, values: Any) -> None:
+    are_numbers = isinstance(values, Sequence) and all(isinstance(value, (int, float)) for value in values)
+    if not are_numbers or len(values) != 3 or not np.isfinite(values).all() or (name == "std" and min(values) <= 0):
+        raise ValueError(f"the {name} of the channels must be three numbers, of a std above 0, not {values!r}")
 
 
 class HawkEyeProcessor(ProcessorMixin):
@@ -72,6 +83,14 @@ class HawkEyeProcessor(ProcessorMixin):
         qformer_max_tokens: int = 512,
     ) -> None:
         super().__init__(tokenizer, qformer_tokenizer)
+        counts = {"num_visual_tokens": num_visual_tokens, "image_size": image_size}
+        for name, value in (counts | {"qformer_max_tokens": qformer_max_tokens}).items():
+            if not isinstance(value, int) or value < 1:
+                raise ValueError(f"{name} must be a whole number above 0, not {value!r}")
+        if not isinstance(visual_token_id, int) or visual_token_id < 0:
+            raise ValueError(f"visual_token_id must be the id of a token, not {visual_token_id!r}")
+        for name, three in (("mean", train_mean), ("std", train_std), ("mean", eval_mean), ("std", eval_std)):
+            _check_statistics(name, three)
         qformer_tokenizer.truncation_side = "left"
         self.num_visual_tokens = num_visual_tokens
         self.visual_token_id = visual_token_id
@@ -79,6 +98,19 @@ class HawkEyeProcessor(ProcessorMixin):
         self.train_mean, self.train_std = tuple(train_mean), tuple(train_std)
         self.eval_mean, self.eval_std = tuple(eval_mean), tuple(eval_std)
         self.qformer_max_tokens = qformer_max_tokens
+
+    @classmethod
+    def from_pretrained(cls, pretrained_model_name_or_path: Any, *args: Any, **kwargs: Any) -> HawkEyeProcessor:
+        """transformers' `from_pretrained`, which would take the language model's tokenizer for a missing Q-Former's.
+
+        Raises:
+            ValueError: if a directory has no tokenizer of the Q-Former.
+        """
+        directory = Path(pretrained_model_name_or_path)
+        if directory.is_dir() and not (directory / QFORMER_TOKENIZER).is_dir():
+            raise ValueError(f"{directory} has no folder {QFORMER_TOKENIZER!r}, the tokenizer of the Q-Former")
+        processor: HawkEyeProcessor = super().from_pretrained(pretrained_model_name_or_path, *args, **kwargs)
+        return processor
 
     def pixel_values(self, frames: np.ndarray) -> Tensor:
         """Frames as evaluation shows them: short side resized (PIL, bicubic), centre cut out, normalised.
@@ -133,7 +165,8 @@ class HawkEyeProcessor(ProcessorMixin):
         return {"qformer_input_ids": encoded.input_ids, "qformer_attention_mask": encoded.attention_mask}
 
     def encode_prompt(self, text: str) -> list[int]:
-        """The ids of a prompt or conversation: BOS, then the text, placeholders where it says `VISUAL_MARKER`.
+        """The ids of a prompt or conversation: BOS where the language model has one, then the text, placeholders where
+        it says `VISUAL_MARKER`.
 
         Raises:
             ValueError: if the marker stands in the text more than once.
@@ -152,7 +185,8 @@ class HawkEyeProcessor(ProcessorMixin):
         if len(rest) > 1:
             raise ValueError(f"{VISUAL_MARKER} stands {len(rest)} times in the prompt {text!r}; one is the limit")
         ids, offsets = self._encode_part(before, 0)
-        ids, offsets = [self.tokenizer.bos_token_id, *ids], [(0, 0), *offsets]
+        if self.tokenizer.bos_token_id is not None:  # some language models begin without (Qwen's)
+            ids, offsets = [self.tokenizer.bos_token_id, *ids], [(0, 0), *offsets]
         if rest:
             start = len(before) + len(VISUAL_MARKER)
             ids += [self.visual_token_id] * self.num_visual_tokens
@@ -160,6 +194,17 @@ class HawkEyeProcessor(ProcessorMixin):
             after_ids, after_offsets = self._encode_part(rest[0], start)
             ids, offsets = ids + after_ids, offsets + after_offsets
         return ids, offsets
+
+    def letter_ids(self, line: str) -> list[int]:
+        """Ids of the letters from "A" on, after `line`, that the tokenizer knows and does not join to what precedes."""
+        before = self.encode_prompt(line)
+        ids: list[int] = []
+        for letter in LETTERS:
+            *first, last = self.encode_prompt(line + letter)
+            if first != before or last == self.tokenizer.unk_token_id:
+                break
+            ids.append(last)
+        return ids
 
     def _encode_part(self, text: str, start: int) -> tuple[list[int], list[Offsets]]:
         encoded = self.tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
