@@ -9,14 +9,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict, get_args, overload
 
 import torch
-from huggingface_hub.errors import StrictDataclassError
-from safetensors import SafetensorError
 from transformers.utils import logging
 
 from hawkeye.config import ConfigError, nearest
 from hawkeye.console import warn
 from hawkeye.conversation import MAX_NEW_TOKENS, Answer, Conversation
 from hawkeye.data.video import VideoReader, open_video
+from hawkeye.devices import find_device
 from hawkeye.evaluation import videoqa
 from hawkeye.evaluation.answering import Answerer
 from hawkeye.evaluation.grounding import Grounding, Query, check_grounding
@@ -24,9 +23,11 @@ from hawkeye.evaluation.responses import Responses
 from hawkeye.evaluation.search import find
 from hawkeye.evaluation.settings import Strategy
 from hawkeye.inputs import one_of, path_of, rate_of, text_of, texts_of, whole_number, window_of
+from hawkeye.models.foreign import one_line_errors
 from hawkeye.models.hawkeye import HawkEye
 from hawkeye.models.processing import HawkEyeProcessor
-from hawkeye.models.quantization import quantization_config
+from hawkeye.models.quantization import check_quantized, quantization_config
+from hawkeye.models.saved import load_whole
 from hawkeye.prompts import QA_INSTRUCTION
 from hawkeye.temporal import MAX_TURNS, Span
 
@@ -315,7 +316,7 @@ def load_model(
     name: str | Path = "tiny",
     *,
     device: str | torch.device | None = None,
-    dtype: str = "float32",
+    dtype: str | torch.dtype = "float32",
     device_map: str | dict[str, str | int] | None = None,
     quantization: str | None = None,
     batch_size: int = 16,
@@ -326,8 +327,8 @@ def load_model(
     Args:
         name: "tiny", or a directory that `save_pretrained` or `hawkeye convert` wrote.
         device: where to run; by default the accelerator if there is one, else the CPU.
-        dtype: of the weights: "float32", "float16" or "bfloat16"; "auto" is bfloat16 on an accelerator and float32
-            elsewhere.
+        dtype: of the weights: "float32", "float16" or "bfloat16", or torch's own; "auto" is bfloat16 on an accelerator
+            and float32 elsewhere.
         device_map: "auto" spreads a model that is too large for one device over all of them (accelerate); or a map of
             its own, from modules to devices. In place of `device`.
         quantization: "8bit" or "4bit" weights of the language model (bitsandbytes).
@@ -337,10 +338,11 @@ def load_model(
 
     Raises:
         ValueError: if `batch_size` or `num_frames` is no positive whole number.
-        ConfigError: if there is no such model, type or quantisation (it names the nearest), or the directory does not
-            hold a model that can be loaded.
+        ConfigError: if there is no such model, device, type or quantisation (it names the nearest), or the directory
+            does not hold a model that can be loaded.
     """
     batch_size = whole_number(batch_size, "batch_size", least=1)
+    dtype = str(dtype).removeprefix("torch.")
     if dtype not in DTYPES:
         raise ConfigError(f"dtype {dtype!r}{nearest(dtype, DTYPES)}")
     if quantization not in (None, *QUANTIZATIONS):
@@ -350,25 +352,28 @@ def load_model(
             f"device {str(device)!r} and device_map {device_map!r} are given: one of them places the model"
         )
     directory = model_directory(name)
-    place = torch.device(device) if device is not None else _default_device()
+    target = find_device(device)
     if dtype == "auto":
-        dtype = "float32" if place.type == "cpu" else "bfloat16"
+        dtype = "float32" if target.type == "cpu" else "bfloat16"
     options: dict[str, Any] = {"dtype": getattr(torch, dtype)}
     if quantization is not None:
         options["quantization_config"] = quantization_config(quantization, options["dtype"])
     if quantization is not None or device_map is not None:
-        options["device_map"] = device_map or {"": place}  # the library places such models as it loads them
+        options["device_map"] = device_map or {"": target}  # the library places such models as it loads them
     try:
-        with _progress_of_large_models(directory):
-            model = HawkEye.from_pretrained(directory, **options)
-        processor = HawkEyeProcessor.from_pretrained(directory)
         responses = Responses.load(directory)
-    except (SafetensorError, StrictDataclassError, ValueError, OSError) as error:
-        raise ConfigError(f"model {directory}: cannot be loaded ({' '.join(str(error).split())})") from None
+        with _progress_of_large_models(directory):
+            model, processor = load_whole(directory, **options)
+        if quantization is not None:
+            check_quantized(model, quantization)
+    except ValueError as error:
+        why = str(error).removeprefix(f"{directory}: ")
+        raise ConfigError(f"model {directory}: cannot be loaded ({why})") from None
     if num_frames is not None:
         model.config.num_frames = whole_number(num_frames, "num_frames", least=1)
     if "device_map" not in options:
-        model.to(place)  # type: ignore[arg-type]  # the library's wrapper hides its self
+        with one_line_errors(f"model {directory}: cannot be moved to the device {str(target)!r}"):
+            model.to(target)  # type: ignore[arg-type]  # the library's wrapper hides its self
     answerer = Answerer(model, processor, batch_size=batch_size, responses=responses)
     return Pipeline(answerer, name=str(name), note=_note(directory))
 
@@ -391,11 +396,6 @@ def _progress_of_large_models(directory: Path) -> Iterator[None]:
         yield
     finally:
         logging.enable_progress_bar()
-
-
-def _default_device() -> torch.device:
-    accelerator = torch.accelerator.current_accelerator(check_available=True)
-    return accelerator or torch.device("cpu")
 
 
 def ground_video(

@@ -90,7 +90,7 @@ class HawkEye(PreTrainedModel):
         wrong = {kind: sorted(map(str, keys)) for kind, keys in info.items() if kind.endswith("_keys") and keys}
         if wrong:
             found = "; ".join(f"{kind.removesuffix('_keys')}: {', '.join(keys)}" for kind, keys in wrong.items())
-            raise ValueError(f"{pretrained_model_name_or_path} does not hold this model's weights ({found})")
+            raise ValueError(f"{pretrained_model_name_or_path or 'this'} does not hold this model's weights ({found})")
         model._freeze_under_adapters()  # loading made every weight anew
         return loaded if kwargs.get("output_loading_info") else model
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from importlib.util import find_spec
 
 import torch
+from torch import nn
 from transformers import BitsAndBytesConfig
 
 from hawkeye.config import ConfigError
@@ -34,3 +35,21 @@ def quantization_config(kind: str, dtype: torch.dtype) -> BitsAndBytesConfig:
         bnb_4bit_compute_dtype=dtype,
         llm_int8_skip_modules=list(KEPT_PRECISE),
     )
+
+
+BLOCK = 64
+"""Numbers that share a scale in 4 bits (QLoRA)."""
+
+
+def check_quantized(model: nn.Module, kind: str) -> None:
+    """Refuses 4-bit matrices that bitsandbytes cannot multiply with on a CPU, before anything is asked.
+
+    Raises:
+        ConfigError: naming the matrix.
+    """
+    for name, module in model.named_modules():
+        if type(module).__name__ == "Linear4bit" and module.weight.device.type == "cpu" and module.in_features % BLOCK:
+            raise ConfigError(
+                f"{kind} weights on a CPU need widths that are multiples of {BLOCK}, but {name!r} has "
+                f"{module.in_features}: take 8bit, or no quantization"
+            )

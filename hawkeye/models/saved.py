@@ -82,10 +82,10 @@ def load_to_train(directory: Path, frozen_dtype: torch.dtype, choose: Callable[[
         model = HawkEye.from_pretrained(None, config=config, state_dict=weights, dtype=frozen_dtype)
         model.name_or_path = model.config.name_or_path = str(directory)
     choose(model)
-    trained = [(name, weight) for name, weight in model.named_parameters() if weight.requires_grad]
-    for name, weight in trained:
-        # From the file again, and a copy: `frozen_dtype` may have rounded it, and what trains is each process's own.
-        weight.data = weights[name].to(torch.float32, copy=True)
+    for name, weight in model.named_parameters():
+        if weight.requires_grad:
+            # From the file again, and a copy: `frozen_dtype` may have rounded it, and it is this process's to change.
+            weight.data = weights[name].to(torch.float32, copy=True)
     return model
 
 
@@ -225,9 +225,11 @@ def save_model(
         name: torch.empty(weight.shape, dtype=_written_type(weight, dtype), device="meta")
         for name, weight in held.items()
     }
-    model.config.dtype = dtype
+    config = model.config
+    assert isinstance(config, HawkEyeConfig)
+    config.dtype = dtype
     write_model(
-        model.config,
+        config,
         {name: partial(_itself, weight) for name, weight in held.items()},
         sizes,
         directory,

@@ -22,9 +22,10 @@ from hawkeye.files import write_text, written_whole
 from hawkeye.models.attention import PLAIN_ATTENTION
 from hawkeye.models.hawkeye import HawkEye
 from hawkeye.models.processing import HawkEyeProcessor
+from hawkeye.models.saved import load_to_train, save_model
 from hawkeye.training.checks import VideoCheck, check_videos, read_sources
 from hawkeye.training.curve import draw_curve
-from hawkeye.training.start import freeze, start_model
+from hawkeye.training.start import choose_trained, start_model
 from hawkeye.training.trainer import StageTrainer, last_checkpoint
 from hawkeye.training.watch import Interrupted
 from hawkeye.training.words import WordClassifier, WordCollator, check_word_stage
@@ -71,7 +72,7 @@ def train(settings: TrainSettings) -> Path:
         draw_curve(settings)
         with written_whole(final) as unfinished:
             processor.save_pretrained(unfinished)
-            model.to(getattr(torch, settings.saved_precision)).save_pretrained(unfinished)
+            save_trained(model, unfinished, settings)
     processes.wait()
     return final
 
@@ -174,7 +175,7 @@ def run_stage(
     weights = trainer.all_weights()
     if processes.is_main():
         with written_whole(finished) as unfinished:
-            model.save_pretrained(unfinished, state_dict=weights)
+            save_model(model, unfinished, torch.float32, weights=weights)
     processes.wait()
     if settings.deepspeed is None:
         return model
@@ -186,9 +187,21 @@ def run_stage(
 
 def load_finished(finished: Path, settings: TrainSettings) -> HawkEye:
     """The model that a stage has left."""
-    model = HawkEye.from_pretrained(finished, dtype=torch.float32)
-    freeze(model, settings)
-    return model
+    dtype = getattr(torch, settings.frozen_precision)
+    return load_to_train(finished, dtype, lambda model: choose_trained(model, settings))
+
+
+def save_trained(model: HawkEye, directory: Path, settings: TrainSettings) -> None:
+    """Writes the final model.
+
+    Raises:
+        ConfigError: if its weights do not fit `saved_precision`; the last stage keeps them.
+    """
+    try:
+        save_model(model, directory, getattr(torch, settings.saved_precision))
+    except ConfigError as error:
+        kept = settings.output_dir / settings.stages[-1].name / "finished"
+        raise ConfigError(f"saved_precision {settings.saved_precision!r}: {error}; {kept} has the weights") from None
 
 
 def use_quick_kernels(model: HawkEye, settings: TrainSettings) -> None:

@@ -14,9 +14,11 @@ from hawkeye.config import ConfigError, ModelSettings, TrainSettings, load_setti
 from hawkeye.data.sources import Source
 from hawkeye.models.assembly import read_source
 from hawkeye.models.configuration import HawkEyeConfig
+from hawkeye.models.foreign import load, one_line_errors
 from hawkeye.models.hawkeye import HawkEye
 from hawkeye.models.processing import HawkEyeProcessor, normalisation
-from hawkeye.models.quantization import quantization_config
+from hawkeye.models.quantization import check_quantized, quantization_config
+from hawkeye.models.saved import check_fits, load_config, load_processor, load_to_train
 from hawkeye.models.weight_files import WeightFileError
 from hawkeye.models.word_tokenizer import build_word_tokenizer
 from hawkeye.prompts import (
@@ -74,32 +76,34 @@ def start_model(
     """
     device = torch.device("meta" if without_values else "cpu")
     if settings.model.is_dir():
-        model = _load(settings, device)
-        processor = HawkEyeProcessor.from_pretrained(settings.model)
+        config = load_config(settings.model)
+        processor = load_processor(settings.model, config)
+        model = _load(settings, config, device)
     elif settings.model.suffix in (".yaml", ".yml"):
         with device:
             model, processor = new_model(settings.model, texts_of(sources.values()))
     else:
         raise ConfigError(f"model {str(settings.model)!r}: neither a model directory nor a YAML of sizes")
+    freeze(model, settings)
     for path in settings.weights:
         if not without_values:
             lay_over(model, path)
-    freeze(model, settings)
     return model, processor
 
 
-def _load(settings: TrainSettings, device: torch.device) -> HawkEye:
+def _load(settings: TrainSettings, config: HawkEyeConfig, device: torch.device) -> HawkEye:
     if device.type == "meta":
-        with device:
-            return HawkEye(HawkEyeConfig.from_pretrained(settings.model))
-    if settings.quantization is None:
-        return HawkEye.from_pretrained(settings.model, dtype=torch.float32)
+        with device, one_line_errors(f"{settings.model}: the model cannot be made"):
+            return HawkEye(config)
     dtype = getattr(torch, settings.frozen_precision)
+    if settings.quantization is None:
+        return load_to_train(settings.model, dtype, lambda model: choose_trained(model, settings))
     device = torch.accelerator.current_accelerator(check_available=True) or device
-    config = quantization_config(settings.quantization, dtype)
-    return HawkEye.from_pretrained(
-        settings.model, quantization_config=config, device_map={"": device}, dtype=torch.float32
-    )
+    quantized = quantization_config(settings.quantization, dtype)
+    options: dict[str, Any] = {"quantization_config": quantized, "device_map": {"": device}, "dtype": torch.float32}
+    model: HawkEye = load(HawkEye, settings.model, "the model", **options)
+    check_quantized(model, settings.quantization)
+    return model
 
 
 def lay_over(model: HawkEye, path: Path) -> None:
@@ -128,8 +132,8 @@ def lay_over(model: HawkEye, path: Path) -> None:
     )
 
 
-def freeze(model: HawkEye, settings: TrainSettings) -> None:
-    """Stops the training of the modules, or single weights, that the run freezes, and sets the type of all frozen ones.
+def choose_trained(model: HawkEye, settings: TrainSettings) -> None:
+    """Stops the training of the modules, or single weights, that the run freezes.
 
     Raises:
         ConfigError: if the model has none of a name.
@@ -142,6 +146,15 @@ def freeze(model: HawkEye, settings: TrainSettings) -> None:
             )
         for weight in weights:
             weight.requires_grad_(False)
+
+
+def freeze(model: HawkEye, settings: TrainSettings) -> None:
+    """`choose_trained`, and sets the type of all frozen weights.
+
+    Raises:
+        ConfigError: if the model has none of a name.
+    """
+    choose_trained(model, settings)
     dtype = getattr(torch, settings.frozen_precision)
     for weight in model.parameters():
         if not weight.requires_grad and weight.is_floating_point():
@@ -156,8 +169,9 @@ def new_model(path: Path, texts: Iterable[str]) -> tuple[HawkEye, HawkEyeProcess
             f"{path}: this model starts from published weights: make a directory of it with hawkeye convert"
         )
     tokenizer = build_word_tokenizer(texts, FIXED_PHRASES)
-    config = HawkEyeConfig(**with_vocabulary(sizes.config, tokenizer))
-    model = HawkEye(config)
+    with one_line_errors(f"{path}: no model can be made of 'config'"):
+        config = HawkEyeConfig(**with_vocabulary(sizes.config, tokenizer))
+        model = HawkEye(config)
     if sizes.qformer_start == "resemblance":
         attend_by_resemblance(model.qformer)
     processor = HawkEyeProcessor(
@@ -168,6 +182,7 @@ def new_model(path: Path, texts: Iterable[str]) -> tuple[HawkEye, HawkEyeProcess
         visual_token_id=config.visual_token_id,
         **normalisation(sizes),
     )
+    check_fits(processor, config, str(path))
     return model, processor
 
 
