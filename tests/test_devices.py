@@ -17,9 +17,7 @@ def test_the_accelerator_is_taken_where_there_is_one_and_no_name(monkeypatch: py
     monkeypatch.setattr(torch.accelerator, "device_count", lambda: 2)
     assert find_device(None) == torch.device("cuda")
     assert find_device("cuda:1") == torch.device("cuda:1")
-    with pytest.raises(
-        ConfigError, match="'cuda:2': there is none on this machine; there are cpu, cuda, cuda:0, cuda:1"
-    ):
+    with pytest.raises(ConfigError, match="'cuda:2': there is none .* are cpu, cuda, cuda:0, cuda:1"):
         find_device("cuda:2")
 
 
@@ -51,7 +49,5 @@ def test_torchs_own_types_are_taken() -> None:
 
 def test_four_bits_that_a_cpu_cannot_multiply_with_are_refused_before_the_first_question() -> None:
     pytest.importorskip("bitsandbytes")
-    with pytest.raises(
-        ConfigError, match=r"need widths that are multiples of 64, but '.*down_proj' has 352: take 8bit"
-    ):
+    with pytest.raises(ConfigError, match=r"widths that are multiples of 64, but '.*down_proj' has 352: take 8bit"):
         load_model("tiny", device="cpu", quantization="4bit")
