@@ -17,7 +17,7 @@ def test_the_accelerator_is_taken_where_there_is_one_and_no_name(monkeypatch: py
     monkeypatch.setattr(torch.accelerator, "device_count", lambda: 2)
     assert find_device(None) == torch.device("cuda")
     assert find_device("cuda:1") == torch.device("cuda:1")
-    with pytest.raises(ConfigError, match="'cuda:2': there is none .* are cpu, cuda, cuda:0, cuda:1"):
+    with pytest.raises(ConfigError, match=r"'cuda:2': there is none .* are cpu, cuda, cuda:0, cuda:1"):
         find_device("cuda:2")
 
 
