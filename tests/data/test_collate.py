@@ -60,6 +60,19 @@ def test_the_visual_tokens_stand_between_their_tags(processor: HawkEyeProcessor)
     assert processor.tokenizer.decode(ids[first + NUM_VISUAL_TOKENS :]).startswith("</Video>")
 
 
+def test_a_token_weighs_as_its_last_character(processor: HawkEyeProcessor) -> None:
+    text = conversation([Turn("What is it?", "A dog.")])
+    weights = [0.0] * len(text)
+    weights[text.index("dog")], weights[text.index("dog") + 2] = 3.0, 5.0
+    encoded = encode_conversation(text, processor, weights)
+    assert [(processor.tokenizer.decode([i]), w) for i, w in zip(encoded.input_ids, encoded.weights) if w] == [
+        ("dog", 5)
+    ]
+    # What the loss does not count weighs nothing, whatever is asked for.
+    encoded = encode_conversation(text, processor, [2.0] * len(text))
+    assert encoded.weights == [0.0 if label == IGNORED else 2.0 for label in encoded.labels]
+
+
 def weigh(turns: list[Turn]) -> list[tuple[str, float]]:
     """Runs of characters of the conversation with equal weight, from the first answer on."""
     text = conversation(turns)

@@ -141,6 +141,22 @@ def test_a_stage_shows_as_many_frames_as_the_model_has_positions_for(folder: Pat
         training_set(folder, sources, {"plain": 1.0}, num_frames=32)
 
 
+def test_other_questions_of_a_window_come_by_their_sources_shares_not_by_their_rows(folder: Path) -> None:
+    few = [{"video": "a.mp4", "QA": [{"q": "Few?", "a": "One."}]}]
+    many = [{"video": "a.mp4", "QA": [{"q": f"Many {row}?", "a": "Nine."}]} for row in range(9)]
+    shares = {"own": 1.0, "few": 1.0, "many": 2.0}
+    read = {}
+    for name, rows in {"own": ROWS["plain"], "few": few, "many": many}.items():
+        (folder / f"shared_{name}.json").write_text(json.dumps(rows))
+        read[name] = read_source(name, SourceSettings(annotations=f"shared_{name}.json", videos="."), folder)
+    data = training_set(folder, read, shares, steps=250, questions_per_window=2, num_frames=1)
+    samples = [data[index] for index in range(len(data))]
+    others = Counter(sample.conversations[1][0].question for sample in samples if sample.source == "own")
+    # Beside a question of "own", one of three is that of "few", and the nine of "many" share two of three.
+    assert others["Few?"] / others.total() == pytest.approx(1 / 3, abs=0.08)
+    assert len(others) == 10
+
+
 def test_rows_of_text_have_no_frames(folder: Path, sources: dict[str, Source]) -> None:
     sample = training_set(folder, sources, {"text": 1.0})[0]
     assert sample.frames is None

@@ -132,6 +132,29 @@ def test_a_segment_that_everything_looks_like_has_no_room() -> None:
     assert negative_span(Span(4, 8), [Span(0, 4), Span(4, 8)], alike, 8.0, NegativeRules()) == NO_ROOM
 
 
+def test_a_segment_grows_by_scenes_that_look_like_itself_not_like_its_neighbours() -> None:
+    # Scenes of 1 s. Those beside the segment, scene 3, look like it; the ones further on only look like those.
+    scenes = [Span(second, second + 1) for second in range(7)]
+    chain = np.eye(7)
+    for one in range(6):
+        chain[one, one + 1] = chain[one + 1, one] = 0.9
+    # It grows to scenes 2 to 4, whose likes are scenes 1 and 5.
+    assert negative_span(Span(3, 4), scenes, chain, 7.0, NegativeRules()) == NO_ROOM
+    chain[0, 1] = chain[1, 0] = chain[5, 6] = chain[6, 5] = 0.0
+    chain[1, 2] = chain[2, 1] = 0.0
+    # On the left nothing else looks alike; on the right scene 5 does.
+    assert negative_span(Span(3, 4), scenes, chain, 7.0, NegativeRules()) == NegativeSpan(
+        segment=Span(2, 5), context=Span(0, 5), scenes=(2, 4), bounds=(None, 5)
+    )
+    # Two scenes: each end grows by what looks like that end.
+    ends = np.eye(7)
+    ends[1, 2] = ends[2, 1] = ends[4, 3] = ends[3, 4] = 0.9  # before its first, after its last
+    ends[5, 2] = ends[2, 5] = 0.9  # looks like its first, behind its last: it bounds the context
+    assert negative_span(Span(2, 4), scenes, ends, 7.0, NegativeRules()) == NegativeSpan(
+        segment=Span(1, 5), context=Span(0, 5), scenes=(1, 4), bounds=(None, 5)
+    )
+
+
 def test_a_segment_that_grows_too_long_is_left_out() -> None:
     alike = np.full((3, 3), 0.9)
     scenes = [Span(0, 4), Span(4, 8), Span(8, 12)]

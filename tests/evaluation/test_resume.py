@@ -97,6 +97,22 @@ def test_a_run_that_died_goes_on_and_ends_in_the_same_files(folder: Path) -> Non
     assert first.videos | second.videos == {f"{name}.mp4" for name in VIDEOS}
 
 
+def test_videos_are_asked_about_without_what_was_kept_of_others(folder: Path) -> None:
+    """Which videos came before depends on where a run was begun; answers must not."""
+    since_forgetting: list[set[str]] = []
+
+    class Forgetful(Mortal):
+        def forget(self) -> None:
+            since_forgetting.append(set())
+
+        def look(self, views: Sequence[View]) -> Any:
+            since_forgetting[-1].update(view.reader.path.stem for view in views)
+            return super().look(views)
+
+    evaluate(settings(folder, "restart=true"), Forgetful(-1))
+    assert [*map(sorted, since_forgetting)] == [[name] for name in VIDEOS]
+
+
 def test_a_line_that_was_being_written_counts_for_nothing(folder: Path) -> None:
     evaluate(settings(folder), Mortal(-1))
     whole = contents(folder / "out")
