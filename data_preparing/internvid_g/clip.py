@@ -15,9 +15,19 @@ from hawkeye.models.foreign import load
 
 
 def device_of(settings: ChainSettings) -> torch.device:
-    """Where models run: as the settings say, else the accelerator, else the CPU."""
+    """Where models run: as the settings say, else the accelerator, else the CPU.
+
+    Raises:
+        ConfigError: if there is no such device here.
+    """
     if settings.device is not None:
-        return torch.device(settings.device)
+        try:
+            device = torch.device(settings.device)
+            torch.empty(1, device=device)
+        except (RuntimeError, AssertionError) as error:  # torch without CUDA asserts
+            told = " ".join(str(error).split())[:200]
+            raise ConfigError(f"device {settings.device!r} cannot be used here ({told})") from None
+        return device
     accelerator = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
     return accelerator or torch.device("cpu")
 

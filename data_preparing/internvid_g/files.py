@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 import numpy as np
@@ -44,8 +44,21 @@ def rows_by_video(path: Path, stage: str) -> dict[str, list[Row]]:
         raise AnnotationError(f"{path}: no such file; the stage {stage} writes it")
     found: dict[str, list[Row]] = {}
     for place, row in read_json_lines(path):
-        found.setdefault(required(row, "video_fname", str, place), []).append(row)
+        found.setdefault(video_name(row, place), []).append(row)
     return found
+
+
+def video_name(row: Row, place: str) -> str:
+    """The video that a row is about, a file in the folder of videos.
+
+    Raises:
+        AnnotationError: if it is missing, or would be a file elsewhere.
+    """
+    name: str = required(row, "video_fname", str, place)
+    path = PurePath(name)
+    if not path.parts or path.is_absolute() or ".." in path.parts or "\0" in name:
+        raise AnnotationError(f"{place}: 'video_fname' must name a file in the folder of videos, not {name!r}")
+    return name
 
 
 def one_row(rows: list[Row], path: Path, video: str) -> Row:

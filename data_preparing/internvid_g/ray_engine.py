@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections import deque
 from collections.abc import Iterator, Sequence
 from math import ceil
@@ -9,6 +10,8 @@ from typing import Any
 
 from data_preparing.internvid_g.runner import Item, Outcome, Stage, Worker, attempt, died
 from hawkeye.config import ConfigError
+
+logger = logging.getLogger(__name__)
 
 ATTEMPTS = 3
 """Of a block of items whose worker dies, before each of its items is done alone."""
@@ -47,8 +50,11 @@ def run_ray(stage: Stage, items: Sequence[Item]) -> Iterator[Outcome]:
     context.enable_progress_bars = False
     context.actor_task_retry_on_errors = False
     context.max_errored_blocks = -1  # their items are done alone
-    workers = settings.model_workers if stage.has_model else settings.workers or int(ray.cluster_resources()["CPU"])
-    workers = min(workers, len(items))
+    cores = int(ray.cluster_resources()["CPU"])
+    workers = settings.model_workers if stage.has_model else settings.workers or cores
+    if workers > cores:
+        logger.warning("%d workers are more than the cluster's cores: %d are started", workers, cores)
+    workers = min(workers, cores, len(items))
     resources: dict[str, Any] = {"num_cpus": 1}
     if stage.has_model:
         there = ray.cluster_resources().get("GPU", 0)

@@ -18,7 +18,7 @@ from tqdm import tqdm
 from data_preparing.internvid_g.settings import ChainSettings
 from hawkeye.annotations import AnnotationError
 from hawkeye.config import ConfigError
-from hawkeye.files import remove, written_whole
+from hawkeye.files import json_text, locked, remove, written_whole
 
 Row = dict[str, Any]
 
@@ -86,10 +86,13 @@ class Stage(ABC):
 class Log:
     """The outcomes of a stage while it goes on and after: one line each, appended; the newest of an item counts.
 
-    A line that a killed process has not finished is dropped.
+    A line that a killed process has not finished is dropped. One process at a time may append (`run_stage` sees to it).
 
     Args:
         path: the file.
+
+    Raises:
+        AnnotationError: naming the line that is damaged.
     """
 
     def __init__(self, path: Path) -> None:
@@ -101,11 +104,17 @@ class Log:
 
     def _read(self) -> None:
         with self.path.open("rb") as file:
-            for line in file:
+            for number, line in enumerate(file, start=1):
                 if not line.endswith(b"\n"):
                     break
-                row = json.loads(line)
-                self._places[row["key"]] = (row["digest"], self._end, len(line))
+                try:
+                    row = json.loads(line)
+                    self._places[row["key"]] = (row["digest"], self._end, len(line))
+                except (ValueError, TypeError, KeyError, RecursionError) as error:
+                    raise AnnotationError(
+                        f"{self.path} line {number}: is damaged ({type(error).__name__}: {error}); delete the line "
+                        "to do its video again, or the file to do all"
+                    ) from None
                 self._end += len(line)
 
     def digest(self, key: str) -> str | None:
@@ -131,7 +140,7 @@ class Log:
     def append(self, outcome: Outcome, digest: str) -> None:
         """Adds an outcome that stays, whatever happens next."""
         values = {"key": outcome.key, "digest": digest, "rows": outcome.rows, "lost": outcome.lost}
-        line = (json.dumps(values | {"error": outcome.error}, allow_nan=False) + "\n").encode()
+        line = (json_text(values | {"error": outcome.error}) + "\n").encode()
         self.path.parent.mkdir(parents=True, exist_ok=True)
         with self.path.open("ab") as file:
             if file.tell() != self._end:
@@ -160,9 +169,14 @@ Engine = Callable[[Stage, Sequence[Item]], Iterator[Outcome]]
 """Does items, in any order, and yields each outcome when it is there."""
 
 
+def log_folder(stage: Stage) -> Path:
+    """The folder of all stages' logs."""
+    return stage.settings.folder / "log"
+
+
 def log_of(stage: Stage) -> Log:
     """The log of a stage's outcomes."""
-    return Log(stage.settings.folder / "log" / f"{stage.name}.jsonl")
+    return Log(log_folder(stage) / f"{stage.name}.jsonl")
 
 
 def failures_path(output: Path) -> Path:
@@ -186,6 +200,7 @@ def run_stage(stage: Stage, engine: Engine) -> StageReport:
     Raises:
         AnnotationError: if an input is missing or cannot be read.
         ConfigError: if a library that the stage needs is not installed.
+        InUseError: if another process works on the same folder.
     """
     for module in stage.needs:
         if find_spec(module) is None:
@@ -194,14 +209,15 @@ def run_stage(stage: Stage, engine: Engine) -> StageReport:
     if not items:
         raise AnnotationError(f"stage {stage.name}: there is nothing to do; has the stage before it found anything?")
     digests = {item.key: digest_of(stage, item) for item in items}
-    log = log_of(stage)
-    left = [item for item in items if _is_left(log, item.key, digests[item.key], stage.settings.retry_failures)]
-    with tqdm(total=len(items), initial=len(items) - len(left), desc=stage.name, unit="video") as progress:
-        if left:
-            for outcome in engine(stage, left):
-                log.append(outcome, digests[outcome.key])
-                progress.update()
-    return _write_outputs(stage, items, log, len(items) - len(left))
+    with locked(log_folder(stage)):
+        log = log_of(stage)
+        left = [item for item in items if _is_left(log, item.key, digests[item.key], stage.settings.retry_failures)]
+        with tqdm(total=len(items), initial=len(items) - len(left), desc=stage.name, unit="video") as progress:
+            if left:
+                for outcome in engine(stage, left):
+                    log.append(outcome, digests[outcome.key])
+                    progress.update()
+        return _write_outputs(stage, items, log, len(items) - len(left))
 
 
 def _is_left(log: Log, key: str, digest: str, retry_failures: bool) -> bool:
@@ -220,7 +236,7 @@ def _write_outputs(stage: Stage, items: Sequence[Item], log: Log, done_before: i
             for item in items:
                 outcome = log.outcome(item.key)
                 if outcome.error is None:
-                    file.writelines(json.dumps(row, allow_nan=False) + "\n" for row in outcome.rows[number])
+                    file.writelines(json_text(row) + "\n" for row in outcome.rows[number])
                 if number == 0:
                     counts["rows"] += len(outcome.rows[0]) if outcome.error is None else 0
                     lost.update(outcome.lost)
@@ -229,7 +245,7 @@ def _write_outputs(stage: Stage, items: Sequence[Item], log: Log, done_before: i
     failed = failures_path(paths[0])
     if failures:
         with written_whole(failed) as unfinished:
-            unfinished.write_text("".join(json.dumps(row) + "\n" for row in failures), encoding="utf-8")
+            unfinished.write_text("".join(json_text(row) + "\n" for row in failures), encoding="utf-8")
     else:
         remove(failed)
     return StageReport(stage.name, len(items), done_before, len(failures), counts["rows"], dict(lost))
@@ -242,19 +258,12 @@ def attempt(worker: Worker, item: Item) -> Outcome:
     """
     try:
         outcome = worker(item)
-        _check_finite(outcome)
+        json_text(outcome.rows)
         return outcome
     except Exception as error:
         told = " ".join(str(error).split())
         is_ours = isinstance(error, (ValueError, OSError))  # VideoError and AnnotationError among them
         return Outcome(item.key, error=told if is_ours else f"{item.key}: {type(error).__name__}: {told}")
-
-
-def _check_finite(outcome: Outcome) -> None:
-    try:
-        json.dumps(outcome.rows, allow_nan=False)
-    except ValueError as error:
-        raise ValueError(f"{outcome.key}: its rows hold a number that is not finite ({error})") from None
 
 
 def died(item: Item) -> Outcome:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator, model_validator
 
 from hawkeye.config import Settings
 
@@ -20,6 +20,17 @@ class DownloadSettings(Settings):
     format_sort: list[str] = Field(["+res:720", "fps"], description="Which of its forms, as yt-dlp sorts them.")
     other_folders: list[Path] = Field([], description="Folders of videos that need not be fetched again.")
     retries: int = Field(3, ge=0, description="Attempts after the first.")
+
+    @field_validator("url")
+    @classmethod
+    def _names_the_video(cls, url: str) -> str:
+        try:
+            addresses = {url.format(id=video) for video in ("a", "b")}
+        except (KeyError, IndexError, ValueError, AttributeError) as error:
+            raise ValueError(f"{url!r} is no pattern of addresses with {{id}} in it ({error})") from None
+        if len(addresses) < 2:
+            raise ValueError(f"{url!r} is the same for all videos; put {{id}} where a video's id comes")
+        return url
 
 
 class SceneSettings(Settings):
@@ -112,6 +123,22 @@ class ChainSettings(Settings):
     )
     batch_size: int = Field(32, gt=0, description="Images that go through a model together.")
     retry_failures: bool = Field(False, description="Try again what failed in an earlier run.")
+
+    @model_validator(mode="after")
+    def _files_of_their_own(self) -> ChainSettings:
+        names = ("downloaded", "scenes", "similarity", "merged_scenes", "merged_similarity", "captions", "scores")
+        ids = {} if self.download.ids is None else {"download.ids": self.download.ids}
+        files = {
+            "videos": self.videos,
+            **ids,
+            **{name: getattr(self, name) for name in (*names, "filtered", "dataset")},
+        }
+        owners: dict[Path, str] = {}
+        for name, file in files.items():
+            owner = owners.setdefault(self.path(file).absolute(), name)
+            if owner != name:
+                raise ValueError(f"{owner!r} and {name!r} are both {str(file)!r}: one would be written over the other")
+        return self
 
     def path(self, file: Path) -> Path:
         """Where one of the files is."""
