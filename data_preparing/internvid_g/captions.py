@@ -11,13 +11,14 @@ import numpy as np
 import torch
 from transformers import BatchFeature
 
-from data_preparing.internvid_g.clip import device_of, dtype_of
+from data_preparing.internvid_g.clip import dtype_of
 from data_preparing.internvid_g.files import one_row, read_scenes, rows_by_video
 from data_preparing.internvid_g.runner import Item, Outcome, Row, Stage, Worker
 from data_preparing.internvid_g.scene_frames import each_frame, middle_frame, scene_frames
 from data_preparing.internvid_g.settings import ChainSettings
 from hawkeye.data.clock import CLOCK_VERSION
 from hawkeye.data.video import VideoReader, open_video
+from hawkeye.devices import find_device
 from hawkeye.models.foreign import load
 from hawkeye.temporal import Span
 
@@ -92,7 +93,7 @@ class Captioner:
         from transformers import AutoModelForImageTextToText, AutoProcessor
 
         self.settings = settings
-        self.device = device_of(settings)
+        self.device = find_device(settings.device)
         name = settings.caption.model
         self._processor: Any = load(AutoProcessor, name, "the processor")
         model: Any = load(AutoModelForImageTextToText, name, "the model", dtype=dtype_of(settings, self.device))

@@ -11,25 +11,8 @@ import torch
 from torch import Tensor
 
 from data_preparing.internvid_g.settings import ChainSettings
+from hawkeye.devices import find_device
 from hawkeye.models.foreign import load
-
-
-def device_of(settings: ChainSettings) -> torch.device:
-    """Where models run: as the settings say, else the accelerator, else the CPU.
-
-    Raises:
-        ConfigError: if there is no such device here.
-    """
-    if settings.device is not None:
-        try:
-            device = torch.device(settings.device)
-            torch.empty(1, device=device)
-        except (RuntimeError, AssertionError) as error:  # torch without CUDA asserts
-            told = " ".join(str(error).split())[:200]
-            raise ConfigError(f"device {settings.device!r} cannot be used here ({told})") from None
-        return device
-    accelerator = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
-    return accelerator or torch.device("cpu")
 
 
 def dtype_of(settings: ChainSettings, device: torch.device) -> torch.dtype:
@@ -52,7 +35,7 @@ class Clip:
     def __init__(self, name: str, settings: ChainSettings) -> None:
         from transformers import CLIPModel, CLIPProcessor
 
-        self.device = device_of(settings)
+        self.device = find_device(settings.device)
         self.batch_size = settings.batch_size
         self._processor: Any = load(CLIPProcessor, name, "the processor")
         model: Any = load(CLIPModel, name, "the model", dtype=dtype_of(settings, self.device))

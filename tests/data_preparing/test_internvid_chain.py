@@ -110,7 +110,7 @@ def test_bad_inputs_are_told_in_one_line(tmp_path: Path, shared: Path, capsys: p
         assert error.count("\n") == 1
     (tmp_path / "bad" / "scenes.jsonl").write_text('{"video_fname": "x.mp4", "scenes": [[1]]}\n')
     assert main(["similarity", "--config", str(config), f"clip.model={tmp_path}/nowhere"]) == 2
-    assert "nowhere' cannot be loaded" in capsys.readouterr().err
+    assert "nowhere: the processor cannot be loaded" in capsys.readouterr().err
     assert main(["similarity", "--config", str(config)]) == 0
     assert "'scenes' must hold [start, end] pairs" in rows(tmp_path / "bad", "scenes_similarity.failures")[0]["error"]
 

@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 
-from data_preparing.internvid_g.clip import device_of
 from data_preparing.internvid_g.files import rows_by_video
 from data_preparing.internvid_g.local_engine import run_local
 from data_preparing.internvid_g.runner import Log, Outcome, log_folder, run_stage
@@ -38,12 +37,6 @@ def test_a_video_s_name_does_not_leave_the_folder(name: str, tmp_path: Path) -> 
 def test_settings_that_cannot_work_are_refused(changes: dict[str, Any], told: str) -> None:
     with pytest.raises(ConfigError, match=told):
         check_settings({"folder": "x", **changes}, ChainSettings, "test")
-
-
-@pytest.mark.parametrize("device", ["foo", "cuda:99", "meta:x"])
-def test_a_device_that_is_not_there_is_named(device: str) -> None:
-    with pytest.raises(ConfigError, match=f"device '{device}' cannot be used here"):
-        device_of(ChainSettings(folder=Path(), device=device))
 
 
 def test_two_processes_do_not_write_one_log(tmp_path: Path) -> None:
