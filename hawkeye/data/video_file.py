@@ -92,6 +92,11 @@ class OpenFile:
 
     def _choose(self, file: VideoFile) -> None:
         stream = self.container.streams.best("video") if self.container.streams.video else None
+        films = [
+            other for other in self.container.streams.video if other.frames > 1 and other.codec_context is not None
+        ]
+        if stream is not None and stream.frames == 1 and films:  # a cover, marked as the default or not
+            stream = max(films, key=lambda film: film.frames)
         # Audio files carry their cover as a video stream, and FFmpeg draws text files as terminal pictures.
         if (
             not isinstance(stream, av.VideoStream)
@@ -127,9 +132,13 @@ class OpenFile:
             self.time_base, (self.rates or [UNTIMED_RATE])[0], is_discontinuous=self.is_discontinuous
         )
         for packet in self.container.demux(self.stream):
-            if self.continued and (shift := clock.shift(packet.dts, packet.duration or 0)):
+            if self.continued:
+                shift = clock.shift(packet.dts, packet.duration or 0)
                 packet.dts = None if packet.dts is None else packet.dts + shift
                 packet.pts = None if packet.pts is None else packet.pts + shift
+                if packet.pts is not None and packet.dts is not None and clock.is_jump(packet.pts - packet.dts):
+                    # FFmpeg made it up, from a packet on the other side of the jump.
+                    packet.pts = None
             yield packet
 
     def frames(self, *, with_cut: bool = False) -> Iterator[av.VideoFrame]:
