@@ -43,6 +43,9 @@ Window = Span | tuple[float, float] | list[float] | None
 MOST_TURNS = 100
 """Questions after which a window, halved by each, has long been shorter than a frame of any video."""
 
+MOST_FRAMES = 1000
+"""Frames of a window, each with its time in the prompt: more than any language model reads of both."""
+
 NOTES = {
     "tiny": "the model 'tiny' knows only the world of shapes (python -m data_preparing.shapes makes such videos): "
     "about any other video its answers mean nothing, however confident they are; for real videos use a model that "
@@ -370,7 +373,7 @@ def load_model(
         why = str(error).removeprefix(f"{directory}: ")
         raise ConfigError(f"model {directory}: cannot be loaded ({why})") from None
     if num_frames is not None:
-        model.config.num_frames = whole_number(num_frames, "num_frames", least=1)
+        model.config.num_frames = whole_number(num_frames, "num_frames", least=1, most=MOST_FRAMES)
     if "device_map" not in options:
         with one_line_errors(f"model {directory}: cannot be moved to the device {str(target)!r}"):
             model.to(target)  # type: ignore[arg-type]  # the library's wrapper hides its self

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from textwrap import fill
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.offsetbox import AnnotationBbox, OffsetImage
 
+from hawkeye.console import one_line, printable
 from hawkeye.data.thumbnails import thumbnails
 from hawkeye.data.video import VideoReader, open_video
 from hawkeye.evaluation.grounding import Grounding
 from hawkeye.files import written_whole
+from hawkeye.inputs import path_of, rate_of
 from hawkeye.temporal import Span
 
 FORMATS = (".png", ".pdf", ".svg", ".jpg")
@@ -22,6 +25,9 @@ NUM_FRAMES = 12
 
 FRAME_POINTS = 64
 """Longer side of a frame in the picture: a twelfth of its width, less a gap."""
+
+TITLE_WIDTH = 140
+"""Characters of a line of a title that fit over the picture."""
 
 WINDOW_COLOUR, SPAN_COLOUR = "#9db8d9", "#e4572e"
 
@@ -38,32 +44,44 @@ def check_picture(path: Path) -> None:
         raise ValueError(f"{path}: the folder {path.parent} does not exist")
 
 
-def draw_timeline(video: str | Path, groundings: Sequence[Grounding], path: Path, *, fps: float | None = None) -> None:
+def draw_timeline(
+    video: str | Path, groundings: Grounding | Sequence[Grounding], path: str | Path, *, fps: float | None = None
+) -> None:
     """Writes the picture that `timeline` makes.
 
     Args:
+        video: as `timeline` has it.
+        groundings: of this video, one or several.
         path: where the picture goes; it appears whole.
+        fps: as `timeline` has it.
 
     Raises:
         VideoError: if the video cannot be read.
         ValueError: if the picture's format is unknown or its folder does not exist.
     """
+    path = path_of(path, "picture")
     check_picture(path)
     figure = timeline(video, groundings, fps=fps)
     with written_whole(path) as unfinished:
         figure.savefig(unfinished, dpi=110)
 
 
-def timeline(video: str | Path, groundings: Sequence[Grounding], *, fps: float | None = None) -> Figure:
+def timeline(video: str | Path, groundings: Grounding | Sequence[Grounding], *, fps: float | None = None) -> Figure:
     """For each query: frames of the whole video, a bar for each turn's window, and frames of the span found.
 
     Args:
-        groundings: of this video.
+        video: a video file, a GIF or a folder of frames.
+        groundings: of this video, one or several.
         fps: frames per second of a folder of frames.
 
     Raises:
         VideoError: if the video cannot be read.
+        ValueError: if there are no groundings.
     """
+    groundings = [groundings] if isinstance(groundings, Grounding) else groundings
+    if not isinstance(groundings, list | tuple) or not groundings or not isinstance(groundings[0], Grounding):
+        raise ValueError(f"a timeline shows groundings, one or several, not {groundings!r}")
+    video, fps = path_of(video), rate_of(fps)
     figure = Figure(figsize=(13, 4.6 * len(groundings)), layout="constrained")
     with open_video(video, fps=fps) as reader:
         rows = figure.subplots(3 * len(groundings), 1, squeeze=False, height_ratios=[1.1, 1.5, 1.1] * len(groundings))
@@ -72,11 +90,11 @@ def timeline(video: str | Path, groundings: Sequence[Grounding], *, fps: float |
             span = grounding.span
             _draw_frames(top, reader, Span(0.0, reader.duration))
             top.axvspan(span.start, span.end, color=SPAN_COLOUR, alpha=0.4, zorder=0)
-            top.set_title(
-                f"“{grounding.query}” in {reader.path.name}: {span.start:.1f} to {span.end:.1f} s "
-                f"(confidence {grounding.confidence:.2f})",
-                fontsize=12,
+            title = (
+                f"“{one_line(grounding.query)}” in {printable(reader.path.name)}: {span.start:.1f} to {span.end:.1f} s "
+                f"(confidence {grounding.confidence:.2f})"
             )
+            top.set_title(fill(title, TITLE_WIDTH), fontsize=12, parse_math=False)  # "$" is no formula
             _draw_turns(middle, grounding)
             _draw_frames(bottom, reader, span)
             bottom.set_facecolor(SPAN_COLOUR)

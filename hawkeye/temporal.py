@@ -22,14 +22,18 @@ class Span:
     """A time interval in seconds, `start <= end`.
 
     Raises:
-        ValueError: if a bound is not finite or the end lies before the start.
+        ValueError: if a bound is no finite number or the end lies before the start.
     """
 
     start: float
     end: float
 
     def __post_init__(self) -> None:
-        if not (math.isfinite(self.start) and math.isfinite(self.end)):
+        try:
+            is_finite = math.isfinite(self.start) and math.isfinite(self.end)
+        except TypeError:
+            raise ValueError(f"a span has numbers for bounds, not [{self.start!r}, {self.end!r}]") from None
+        if not is_finite:
             raise ValueError(f"a span needs finite bounds, not [{self.start}, {self.end}]")
         if self.end < self.start:
             raise ValueError(f"a span cannot end before it starts: [{self.start}, {self.end}]")

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import re
 import shutil
+from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -15,7 +18,8 @@ from transformers.modeling_outputs import CausalLMOutput
 
 import hawkeye
 from hawkeye.config import ConfigError
-from hawkeye.data.video import VideoError
+from hawkeye.data.video import VideoError, open_video
+from hawkeye.evaluation.answering import Question, View
 from hawkeye.pipeline import Answer, Pipeline, load_model, shipped_models
 from hawkeye.prompts import open_prompt
 from hawkeye.temporal import Span
@@ -197,3 +201,155 @@ def test_shipped_models_are_directories_of_assets() -> None:
     for name, directory in shipped_models().items():
         assert directory.name == name
         assert directory.parent.name == "assets"
+
+
+def test_a_window_is_searched_and_nothing_beyond_it(
+    video: Path, pipeline: Pipeline, capsys: pytest.CaptureFixture[str]
+) -> None:
+    query = "the red circle jumps"
+    for strategy in ("recursive", "belief"):
+        whole = pipeline.ground(video, query, strategy=strategy)
+        assert pipeline.ground(video, query, window=(0, 8), strategy=strategy) == whole
+        part = pipeline.ground(video, query, window=(2, 6), strategy=strategy)
+        assert part.turns[0].window == Span(2, 6)
+        assert all(Span(2, 6).contains(turn.window) for turn in part.turns)
+        assert Span(2, 6).contains(part.span)
+        assert all(Span(2, 6).contains(candidate.span) for candidate in part.candidates)
+        assert part.duration == 8.0
+    assert capsys.readouterr().err == ""
+    assert pipeline.ground(video, query, window=Span(5, 20)).turns[0].window == Span(5, 8)
+    assert "v.mp4 ends at second 8.0, before the window's end at 20" in capsys.readouterr().err
+    with pytest.raises(VideoError, match=r"v\.mp4: the window begins at second 9, the video ends at 8"):
+        pipeline.ground(video, query, window=(9, 10))
+
+
+def test_several_videos_give_a_list(video: Path, tmp_path: Path, pipeline: Pipeline) -> None:
+    other = tmp_path / "w.mp4"
+    shutil.copy(video, other)
+    queries = ["the red circle jumps", "the blue square spins"]
+    alone = pipeline.ground(video, queries)
+    assert pipeline.ground([video, other], queries) == [alone, alone]
+    assert pipeline.ground((video, other), queries[0]) == [pipeline.ground(video, queries[0])] * 2
+    answer = pipeline.ask(video, "What jumps", ["red", "blue"])
+    assert pipeline.ask([video, str(other)], "What jumps", ["red", "blue"]) == [answer, answer]
+
+
+def test_a_conversation_shows_the_earlier_turns(
+    video: Path, pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shown: list[str] = []
+
+    def generate(questions: Sequence[Question], *, max_new_tokens: int) -> list[str]:
+        shown.extend(question.prompt for question in questions)
+        return [f"answer {len(shown)} of {max_new_tokens}"]
+
+    looked: list[View] = []
+    look = pipeline.answerer.look
+    monkeypatch.setattr(pipeline.answerer, "generate", generate)
+    monkeypatch.setattr(pipeline.answerer, "look", lambda views: looked.extend(views) or look(views))
+    chat = pipeline.chat(video, window=(0, 4), instruction="Watch.")
+    assert str(chat.ask("What jumps")) == "answer 1 of 60"
+    assert chat.ask("What spins", max_new_tokens=5).text == "answer 2 of 5"
+    seconds = [0.0, 0.5, 0.8, 1.0, 1.5, 1.8, 2.0, 2.5, 2.8, 3.2, 3.5, 3.8]
+    first = open_prompt("What jumps", seconds, "Watch.")
+    assert [re.sub(r"sampled at .* seconds", "", prompt) for prompt in shown] == [
+        re.sub(r"sampled at .* seconds", "", prompt)
+        for prompt in (first, f"{first} answer 1 of 60\n###Human: What spins\n###Assistant:")
+    ]
+    (view,) = looked
+    assert (view.window, view.instruction, view.question) == (Span(0, 4), "Watch.", "What jumps")
+    with pytest.raises(ValueError, match="or begin a new conversation: this has 2 turns"):
+        chat.ask("red " * 190)
+    assert [turn.question for turn in chat.turns] == ["What jumps", "What spins"]
+
+
+def test_the_first_question_of_a_conversation_is_one_alone(video: Path, pipeline: Pipeline) -> None:
+    assert pipeline.chat(video).ask("What jumps") == pipeline.ask(video, "What jumps")
+
+
+WRONG: list[tuple[str, dict[str, Any], str]] = [
+    ("ground", {"query": None}, "the query must be a text or a list of texts, not None"),
+    ("ground", {"query": []}, "the query is an empty list"),
+    ("ground", {"query": ["it jumps", 3]}, "the query must be a text, not 3"),
+    ("ground", {"query": "red \ud800"}, "is no valid Unicode text"),
+    ("ground", {"video": None}, "the video must be the path of a file or folder, not None"),
+    ("ground", {"video": []}, "the list of videos is empty"),
+    ("ground", {"max_turns": 1.5}, "max_turns must be a whole number of at least 1 and at most 100, not 1.5"),
+    ("ground", {"max_turns": True}, "max_turns must be a whole number"),
+    ("ground", {"max_turns": 10**9}, "at most 100, not 1000000000"),
+    ("ground", {"seed": "0"}, "seed must be a whole number, not '0'"),
+    ("ground", {"strategy": "foo"}, "strategy 'foo' is unknown; known are 'recursive', 'belief'"),
+    ("ground", {"strategy": "believe"}, "strategy 'believe' is unknown; did you mean 'belief'?"),
+    ("ground", {"fps": -2}, "fps must be a positive number of frames per second, not -2"),
+    ("ground", {"fps": float("nan")}, "fps must be a positive number"),
+    ("ground", {"window": (20, 10)}, "a span cannot end before it starts"),
+    ("ground", {"window": (float("nan"), 10)}, "a span needs finite bounds"),
+    ("ground", {"window": 5}, "window must be a Span or (start, end) in seconds, not 5"),
+    ("ground", {"window": "ab"}, "window must be a Span"),
+    ("ground", {"window": (3, 3)}, "window must begin at second 0 or later and end after that"),
+    ("ground", {"window": (-1, 3)}, "window must begin at second 0 or later"),
+    ("ask", {"question": 5}, "the question must be a text, not 5"),
+    ("ask", {"options": "ab"}, "the options must be a text or a list of texts"),
+    ("ask", {"options": []}, "a choice needs two options or more"),
+    ("ask", {"options": ["red", "red"]}, "the options must differ"),
+    ("ask", {"options": ["red", None]}, "the options must be a text, not None"),
+    ("ask", {"max_new_tokens": 0}, "max_new_tokens must be a whole number of at least 1, not 0"),
+    ("ask", {"instruction": None}, "the instruction must be a text, not None"),
+    ("chat", {"video": 3}, "the video must be the path"),
+]
+
+
+@pytest.mark.parametrize(("what", "wrong", "message"), WRONG)
+def test_arguments_that_make_no_sense_are_named(
+    what: str, wrong: dict[str, Any], message: str, video: Path, pipeline: Pipeline
+) -> None:
+    right = {
+        "ground": {"video": video, "query": "it jumps"},
+        "ask": {"video": video, "question": "What jumps"},
+        "chat": {"video": video},
+    }
+    with pytest.raises(ValueError, match=re.escape(message)):
+        getattr(pipeline, what)(**(right[what] | wrong))
+
+
+def test_loading_checks_its_numbers(model_dir: Path) -> None:
+    for options in ({"batch_size": 0}, {"batch_size": 1.5}, {"num_frames": 0}, {"num_frames": 10**9}):
+        with pytest.raises(ValueError, match="must be a whole number of at least 1"):
+            load_model(model_dir, **options)  # type: ignore[arg-type]  # the test's point
+    with pytest.raises(ConfigError, match=r"hawkeye convert BASE_MODEL .*ckpt_4\.pth --output DIRECTORY"):
+        load_model("outputs/ckpt_4.pth")
+
+
+def test_a_model_can_be_shown_another_number_of_frames(model_dir: Path, video: Path) -> None:
+    model = load_model(model_dir, num_frames=4)
+    assert model.ground(video, "the red circle jumps") != load_model(model_dir).ground(video, "the red circle jumps")
+    with open_video(video) as reader:
+        (glimpse,) = model.answerer.look([View(reader, None, "", "")])
+    assert glimpse.seconds.tolist() == [0.75, 2.75, 4.75, 6.5]
+
+
+def test_results_as_plain_values_and_in_short(video: Path, pipeline: Pipeline) -> None:
+    found = pipeline.ground(video, "the red circle jumps", max_turns=2, strategy="belief")
+    told = json.loads(json.dumps(found.to_dict()))
+    assert list(told) == ["query", "start", "end", "confidence", "duration", "absence", "candidates", "turns"]
+    assert (told["start"], told["end"]) == (round(found.span.start, 3), round(found.span.end, 3))
+    assert [turn["answer"] for turn in told["turns"]] == [str(choice) for choice in found.choices]
+    assert repr(found).startswith("Grounding('the red circle jumps': ")
+    assert repr(found).endswith(f"confidence {found.confidence:.2f}, 2 turns)")
+    assert Answer("red", {"red": 0.75, "blue": 0.25}).to_dict() == {
+        "answer": "red",
+        "probabilities": {"red": 0.75, "blue": 0.25},
+    }
+    assert Answer("red").to_dict() == {"answer": "red"}
+    assert re.fullmatch(r"Pipeline\('', [\d.]+ million parameters, 12 frames, torch.float32 on cpu\)", repr(pipeline))
+    assert repr(pipeline.chat(video)) == f"Conversation({str(video)!r}, 0 turns)"
+
+
+def test_the_shipped_model_has_a_note_that_is_told_once(
+    video: Path, model_dir: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model = load_model(shipped_models()["tiny"])
+    assert load_model(model_dir).note is None
+    for _ in range(2):
+        model.ground(video, "the red circle jumps", max_turns=1)
+    assert capsys.readouterr().err.count("note: the model 'tiny' knows only the world of shapes") == 1

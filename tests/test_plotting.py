@@ -63,6 +63,23 @@ def test_the_picture_appears_whole(suffix: str, video: Path, tmp_path: Path) -> 
         assert image.width > 1000
 
 
+@pytest.mark.parametrize("query", [r"it costs $5 and $\frac{x$", "a\nb \x1b[31m", "word " * 60])
+def test_a_query_is_shown_as_it_is(query: str, tmp_path: Path, video: Path) -> None:
+    """Dollar signs are no formulas, escapes no commands, and a long query takes several lines."""
+    path = tmp_path / "picture.png"
+    draw_timeline(str(video), grounding(query, Choice.END), str(path))
+    assert path.stat().st_size > 10_000
+    title = timeline(video, grounding(query, Choice.END)).axes[0].get_title()
+    assert " ".join(title.split()).startswith("“" + " ".join(query.replace("\x1b", "\\x1b").split()))
+    assert max(map(len, title.splitlines())) <= 140
+
+
+def test_what_is_no_grounding_is_refused(video: Path) -> None:
+    for wrong in (None, [], "it jumps", ["it jumps"]):
+        with pytest.raises(ValueError, match="a timeline shows groundings"):
+            timeline(video, wrong)  # type: ignore[arg-type]  # the test's point
+
+
 def test_an_empty_span_can_be_drawn(video: Path) -> None:
     timeline(video, [Grounding("it jumps", Span(8, 8), 8.0, ())])
 

@@ -15,6 +15,7 @@ from hawkeye.prompts import (
     QA_INSTRUCTION,
     VISUAL_MARKER,
     Turn,
+    chat_prompt,
     conversation,
     frames_message,
     grounding_prompt,
@@ -188,3 +189,20 @@ def test_of_options_that_begin_alike_the_longest_is_meant() -> None:
 )
 def test_the_two_numbers_of_an_answer(answer: str, numbers: tuple[float, float] | None) -> None:
     assert parse_two_numbers(answer) == numbers
+        assert same == (case["correct"] and case["pred"] != "(C"), case
+
+
+def test_a_conversation_continues_as_in_the_original_s_demonstration() -> None:
+    """The demonstration's prompt after its first answer, without the separator that it puts before the instruction."""
+    instruction = "Watch the video and choose the most fitting option based on the observed content."
+    prompt = chat_prompt(
+        [("What is the woman doing?", "She is using a laptop.")], "And at the end?", [1.3, 3.8], instruction
+    )
+    assert prompt == (
+        "Watch the video and choose the most fitting option based on the observed content.\n"
+        "###Human: <Video><VideoHere></Video> The video contains 2 frames sampled at 1.3, 3.8 seconds.\n"
+        "###Human: What is the woman doing?\n"
+        "###Assistant: She is using a laptop.\n"
+        "###Human: And at the end?\n"
+        "###Assistant:"
+    )
