@@ -14,14 +14,15 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from hawkeye.asking import Pipeline
     from hawkeye.config import ConfigError
     from hawkeye.conversation import Answer, Conversation
     from hawkeye.data.video_reader import VideoError
     from hawkeye.evaluation.grounding import Grounding
     from hawkeye.models.hawkeye import HawkEye
-    from hawkeye.pipeline import Pipeline, load_model
     from hawkeye.pipeline import ask_video as ask
     from hawkeye.pipeline import ground_video as ground
+    from hawkeye.pipeline import load_model
     from hawkeye.temporal import Choice, Span
 
 # Where bitsandbytes is installed, importing it on a CPU warns of quicker kernels, whether or not it is used.
@@ -32,7 +33,7 @@ _HOMES = {
     "ground": ("hawkeye.pipeline", "ground_video"),
     "ask": ("hawkeye.pipeline", "ask_video"),
     "HawkEye": ("hawkeye.models.hawkeye", "HawkEye"),
-    "Pipeline": ("hawkeye.pipeline", "Pipeline"),
+    "Pipeline": ("hawkeye.asking", "Pipeline"),
     "Conversation": ("hawkeye.conversation", "Conversation"),
     "Grounding": ("hawkeye.evaluation.grounding", "Grounding"),
     "Answer": ("hawkeye.conversation", "Answer"),

@@ -13,7 +13,7 @@ from hawkeye.prompts import Turn, chat_prompt
 from hawkeye.temporal import Span
 
 if TYPE_CHECKING:
-    from hawkeye.pipeline import Pipeline
+    from hawkeye.asking import Pipeline
 
 MAX_NEW_TOKENS = 60
 """Longest free answer, in tokens."""

@@ -14,7 +14,7 @@ from hawkeye.inputs import text_of
 from hawkeye.versions import versions
 
 if TYPE_CHECKING:
-    from hawkeye.pipeline import Pipeline
+    from hawkeye.asking import Pipeline
 
 
 def ground(options: argparse.Namespace) -> int:

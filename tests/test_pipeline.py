@@ -17,10 +17,12 @@ from PIL import Image
 from transformers.modeling_outputs import CausalLMOutput
 
 import hawkeye
+from hawkeye.asking import Pipeline
 from hawkeye.config import ConfigError
+from hawkeye.conversation import Answer
 from hawkeye.data.video import VideoError, open_video
 from hawkeye.evaluation.answering import Question, View
-from hawkeye.pipeline import Answer, Pipeline, load_model, shipped_models
+from hawkeye.pipeline import load_model, shipped_models
 from hawkeye.prompts import open_prompt
 from hawkeye.temporal import Span
 from tests.data.video_files import write_video
