@@ -146,6 +146,10 @@ def test_a_segment_grows_by_scenes_that_look_like_itself_not_like_its_neighbours
     assert negative_span(Span(3, 4), scenes, chain, 7.0, NegativeRules()) == NegativeSpan(
         segment=Span(2, 5), context=Span(0, 5), scenes=(2, 4), bounds=(None, 5)
     )
+    mirrored = chain[::-1, ::-1]
+    assert negative_span(Span(3, 4), scenes, mirrored, 7.0, NegativeRules()) == NegativeSpan(
+        segment=Span(2, 5), context=Span(2, 7), scenes=(2, 4), bounds=(1, None)
+    )
     # Two scenes: each end grows by what looks like that end.
     ends = np.eye(7)
     ends[1, 2] = ends[2, 1] = ends[4, 3] = ends[3, 4] = 0.9  # before its first, after its last
