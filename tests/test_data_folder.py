@@ -61,11 +61,16 @@ def test_what_is_there_and_wrong_is_named(folder: Path, capsys: pytest.CaptureFi
 
 
 def test_no_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert check(tmp_path / "none", capsys)[0] == 2
+    assert check(tmp_path / "none", capsys) == (2, "", f"error: {tmp_path / 'none'}: no such folder of data\n")
 
 
 def test_every_source_says_where_it_is_from(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert "not told" not in check(tmp_path, capsys)[1]
+    assert main(["data", "check", str(tmp_path), "--json"]) == 1
+    rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert {"charades_sta.yaml", "mvbench.yaml", "stage3.yaml internvid_grounding"} <= {
+        r["configuration"] for r in rows
+    }
+    assert [row["configuration"] for row in rows if not row["where"]] == []
 
 
 def test_nothing_missing_and_nothing_wrong_ends_with_0(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -200,7 +200,11 @@ def test_directories_that_hold_no_whole_model_are_refused(harm: str, model_dir: 
 
 
 def test_shipped_models_are_directories_of_assets() -> None:
+    assert "tiny" in shipped_models()
     for name, directory in shipped_models().items():
+        assert {"config.json", "model.safetensors", "processor_config.json"} <= {
+            file.name for file in directory.iterdir()
+        }
         assert directory.name == name
         assert directory.parent.name == "assets"
 

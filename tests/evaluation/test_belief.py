@@ -183,6 +183,23 @@ def test_an_observation_counts_in_its_bin_and_less_in_those_around_it() -> None:
         np.testing.assert_allclose(fitted.table[row, column], expected, err_msg=f"row {row}, column {column}")
 
 
+def test_a_calibration_asks_about_the_whole_video_and_other_windows_once_each(tmp_path: Path) -> None:
+    examples = [
+        GroundingExample(video="v.mp4", id=name, place="row", query=name, golds=(gold,))
+        for name, gold in (("a", Span(1, 2)), ("b", Span(8, 16)))
+    ]
+    reader = MemoryReader(tmp_path / "v.mp4")  # of 16 seconds
+    rows = observe(ScriptedAnswerer(always(Choice.MIDDLE)), reader, examples, seed=0)
+    assert rows.shape == (64, 8)
+    segments, windows, answers = rows[:, :2], rows[:, 2:4], rows[:, 4:]
+    assert {tuple(segment) for segment in segments} == {(1 / 16, 2 / 16), (0.5, 1.0)}
+    for query in (rows[segments[:, 0] == 0.5], rows[segments[:, 0] == 1 / 16]):
+        assert (query[0, 2:4] == (0, 1)).all()
+        assert len({tuple(window) for window in query[:, 2:4]}) == 32
+    assert ((windows[:, 0] >= 0) & (windows[:, 1] <= 1) & (windows[:, 1] - windows[:, 0] >= 1 / 8)).all()
+    np.testing.assert_allclose(answers, np.tile([0.1, 0.7, 0.1, 0.1], (64, 1)))
+
+
 def test_each_query_of_a_calibration_has_options_in_orders_of_its_own(tmp_path: Path) -> None:
     answerer = ScriptedAnswerer(always(Choice.MIDDLE))
     examples = [
