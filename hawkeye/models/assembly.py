@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import re
 from collections import Counter
@@ -16,8 +15,10 @@ import torch
 from torch import Tensor, nn
 from transformers import AutoConfig
 
+from hawkeye.models import foreign
 from hawkeye.models.checkpoint import DROPPED, UNUSED, UnknownKeyError, from_original
 from hawkeye.models.configuration import HawkEyeConfig
+from hawkeye.models.deltas import refuse_delta
 from hawkeye.models.hawkeye import HawkEye
 from hawkeye.models.weight_files import WeightFileError, read_weights
 
@@ -25,11 +26,13 @@ QUERIES = "extra_query_tokens"
 VOCABULARY = ("language_model.model.embed_tokens.weight", "language_model.lm_head.weight")
 """Weights with one row a word. Vicuna's have 32,001 rows, the last for a padding token that HawkEye does not use."""
 
+PROJECTOR = re.compile(r"projector\.(?:weight|bias)")
 LORA = re.compile(r"(?P<layer>.+)\.lora_(?P<side>[AB])\.default\.weight")
 
 LLM_SIZES = (
-    *("hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads", "num_key_value_heads"),
-    *("rms_norm_eps", "rope_parameters"),
+    *("model_type", "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads"),
+    *("num_key_value_heads", "head_dim", "hidden_act", "attention_bias", "mlp_bias"),
+    *("rms_norm_eps", "layer_norm_eps", "rope_parameters", "sliding_window", "layer_types"),
 )
 """What a language model's own configuration must say as HawkEye's does; shapes alone would not tell."""
 
@@ -80,17 +83,19 @@ class Assembly:
     weights: dict[str, Callable[[], Tensor]]
     reports: list[SourceReport]
     new: tuple[str, ...]
-    """Weights that no file holds and that instruction tuning starts from random values."""
+    """Weights that no file holds and that training starts anew."""
+    mended: tuple[str, ...] = ()
+    """What was mended in the tokenizer (`hawkeye.models.tokenizers`)."""
 
 
 def model_type_of(path: Path) -> str | None:
     """The `model_type` of a model directory; None for files."""
     if not path.is_dir():
         return None
-    try:
-        return str(json.loads((path / "config.json").read_text(encoding="utf-8"))["model_type"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise WeightFileError(f"{path / 'config.json'}: not the configuration of a model ({error!r})") from None
+    model_type = foreign.read_json_object(path / "config.json").get("model_type")
+    if not isinstance(model_type, str):
+        raise WeightFileError(f"{path / 'config.json'}: not the configuration of a model: it has no 'model_type'")
+    return model_type
 
 
 def read_source(path: Path, config: HawkEyeConfig, ignore: Sequence[str] = ()) -> WeightSource:
@@ -120,7 +125,14 @@ def read_source(path: Path, config: HawkEyeConfig, ignore: Sequence[str] = ()) -
     else:
         _check_language_model(path, config)
         tensors, kind = {f"language_model.{key}": tensor for key, tensor in kept.items()}, Kind.LANGUAGE_MODEL
-    if config.text_config.tie_word_embeddings and tensors.pop(VOCABULARY[1], None) is not None:
+    refuse_delta(path, tensors, config.text_config.model_type)
+    if config.text_config.tie_word_embeddings and (head := tensors.pop(VOCABULARY[1], None)) is not None:
+        words = tensors.get(VOCABULARY[0])
+        if words is not None and not torch.equal(words, head):
+            raise WeightFileError(
+                f"{path}: its output layer is not its word embeddings, but the model ties them: set "
+                "tie_word_embeddings to false in text_config"
+            )
         ignored[VOCABULARY[1]] = "tied to the word embeddings"
     return WeightSource(path, kind, {_plain(key): tensor for key, tensor in tensors.items()}, ignored)
 
@@ -143,7 +155,7 @@ def _kind(tensors: Mapping[str, Tensor]) -> Kind:
 
 
 def _check_language_model(path: Path, config: HawkEyeConfig) -> None:
-    theirs = AutoConfig.from_pretrained(path)
+    theirs = foreign.load(AutoConfig, path, "the configuration")
     for field in LLM_SIZES:
         found, expected = getattr(theirs, field, None), getattr(config.text_config, field, None)
         if found != expected:
@@ -221,18 +233,28 @@ def _new_weights(
     config: HawkEyeConfig,
     seed: int,
 ) -> dict[str, Callable[[], Tensor]]:
-    """What instruction tuning adds to the earlier stages, where no source has been instruction-tuned."""
-    if any(source.kind in (Kind.TUNED, Kind.HAWKEYE) for source in sources):
+    """What the stages that no source has been through add: stage 2 the projector, instruction tuning queries and
+    adapters."""
+    kinds = {source.kind for source in sources}
+    if kinds & {Kind.TUNED, Kind.HAWKEYE}:
         return {}
+    may_be_new = [re.compile(QUERIES), LORA]
+    if Kind.LANGUAGE_MODEL in kinds and Kind.STAGE_1 in kinds and Kind.STAGE_2 not in kinds:
+        may_be_new.append(PROJECTOR)
     generator = torch.Generator().manual_seed(seed)
     new: dict[str, Callable[[], Tensor]] = {}
     for name, ours in names.items():
-        if name in found or not (name == QUERIES or LORA.fullmatch(name)):
+        if name in found or not any(pattern.fullmatch(name) for pattern in may_be_new):
             continue
         weight = torch.zeros(target[ours].shape)
         if name == QUERIES:
+            # The original starts them at zero; the Q-Former's dropout makes them differ. Without any they would stay
+            # copies of one another, so that they are random there, as they are in models without published weights.
+            if not config.qformer_config.hidden_dropout_prob:
+                nn.init.normal_(weight, std=config.initializer_range, generator=generator)
+        elif name == "projector.weight":
             nn.init.normal_(weight, std=config.initializer_range, generator=generator)
-        elif LORA.fullmatch(name)["side"] == "A":  # type: ignore[index]  # it matched above
+        elif (adapter := LORA.fullmatch(name)) and adapter["side"] == "A":
             nn.init.kaiming_uniform_(weight, a=math.sqrt(5), generator=generator)  # as peft does; B is zero
         new[name] = partial(Tensor.clone, weight)
     return new

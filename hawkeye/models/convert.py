@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
-from huggingface_hub import split_torch_state_dict_into_shards
 from rich.console import Group
-from safetensors import SafetensorError
-from safetensors.torch import save_file
+from rich.text import Text
 from torch import Tensor
 from tqdm import tqdm
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
 from hawkeye.config import ConfigError, ModelSettings, load_settings
 from hawkeye.files import written_whole
+from hawkeye.models import foreign
 from hawkeye.models.assembly import (
+    LORA,
+    PROJECTOR,
+    QUERIES,
     VOCABULARY,
     Assembly,
     Kind,
@@ -30,8 +33,9 @@ from hawkeye.models.assembly import (
 )
 from hawkeye.models.checkpoint import computed_entries, to_original
 from hawkeye.models.configuration import HawkEyeConfig
-from hawkeye.models.hawkeye import HawkEye
 from hawkeye.models.processing import HawkEyeProcessor, normalisation
+from hawkeye.models.saved import check_fits, finite_as, load_config, load_processor, write_model
+from hawkeye.models.tokenizers import ReadTokenizer, check_prompts, read_tokenizer, sample_prompt
 from hawkeye.tables import table
 
 
@@ -58,7 +62,8 @@ def convert(
         merge_lora: adds the adapters to the weights that they adapt.
         dtype: of the written weights; as in the files by default.
         ignore: regular expressions of entries to leave out.
-        seed: decides the weights that no file holds: before instruction tuning the adapters and the extra queries.
+        seed: decides the weights that no file holds: before instruction tuning the adapters, and before stage 2 the
+            projector, as any other language model than the original's needs a new one.
 
     Raises:
         ConfigError: before anything is written, naming the file, the entry and what is wrong with it.
@@ -70,50 +75,55 @@ def convert(
         (read_source(path, config, ignore) for path in inputs), key=lambda source: list(Kind).index(source.kind)
     )
     assembly = assemble(sources, config, merge_lora=merge_lora, seed=seed)
-    with written_whole(output) as unfinished:
-        if output.suffix == ".pth":
+    if merge_lora and config.lora is None:
+        raise ConfigError("--merge-lora: this model has no adapters to merge")
+    if output.suffix == ".pth":
+        with written_whole(output) as unfinished:
             write_original(assembly, unfinished, dtype)
-        else:
-            processor = _processor(sources, settings, assembly.config, tokenizer, qformer_tokenizer)
-            write_directory(assembly, unfinished, dtype)
-            processor.save_pretrained(unfinished)
-    return assembly
+        return assembly
+    processor, mended = _processor(sources, settings, assembly.config, tokenizer, qformer_tokenizer)
+    with written_whole(output) as unfinished:
+        unfinished.mkdir()
+        processor.save_pretrained(unfinished)
+        _check_written(unfinished, processor, output)
+        write_directory(assembly, unfinished, dtype)
+    return replace(assembly, mended=mended)
+
+
+def _check_written(directory: Path, processor: HawkEyeProcessor, output: Path) -> None:
+    """What is read back must make the same tokens: libraries write some tokenizers otherwise than they hold them."""
+    found = foreign.load(HawkEyeProcessor, directory, "the processor")
+    prompt = sample_prompt()
+    if found.encode_prompt(prompt) != processor.encode_prompt(prompt):
+        raise ConfigError(f"{output}: {type(processor.tokenizer).__name__} makes other tokens once it has been saved")
 
 
 def _settings(inputs: Sequence[Path], model: Path) -> tuple[ModelSettings | None, HawkEyeConfig]:
     for path in inputs:
         if model_type_of(path) == HawkEyeConfig.model_type:
-            return None, HawkEyeConfig.from_pretrained(path)
+            return None, load_config(path)
     settings = load_settings(model, ModelSettings)
-    try:
+    if settings.qformer_start != "random":
+        raise ConfigError(f"{model}: qformer_start {settings.qformer_start!r} is for models without published weights")
+    with foreign.one_line_errors(f"{model}: no model can be made of 'config'"):
         return settings, HawkEyeConfig(**settings.config)
-    except ValueError as error:
-        raise ConfigError(f"{model}: {error}") from None
 
 
 def write_directory(assembly: Assembly, directory: Path, dtype: torch.dtype | None = None) -> None:
     """Writes sharded safetensors and the configuration; holds one shard in memory at a time."""
-    directory.mkdir()
     sizes = {name: weight.to(dtype) for name, weight in meta_weights(assembly.config).items()}
-    split = split_torch_state_dict_into_shards(sizes, filename_pattern="model{suffix}.safetensors")
     with _progress(len(sizes), directory) as progress:
-        for file, names in split.filename_to_tensors.items():
-            shard = {name: _ready(assembly.weights[name], dtype, progress) for name in names}
-            try:
-                save_file(shard, directory / file, metadata={"format": "pt"})
-            except SafetensorError as error:  # a full disk, among others
-                raise OSError(f"{directory / file}: cannot be written ({error})") from None
-    if split.is_sharded:
-        index = {"metadata": split.metadata, "weight_map": split.tensor_to_filename}
-        (directory / "model.safetensors.index.json").write_text(json.dumps(index, indent=1), encoding="utf-8")
-    assembly.config.architectures = [HawkEye.__name__]
-    assembly.config.save_pretrained(directory)
+        weights = {name: partial(_counted, weight, progress) for name, weight in assembly.weights.items()}
+        write_model(assembly.config, weights, sizes, directory, types=dict.fromkeys(sizes, dtype) if dtype else {})
 
 
 def write_original(assembly: Assembly, path: Path, dtype: torch.dtype | None = None) -> None:
     """Writes every weight under the original's names, with the entries that it computes, under "model"."""
     with _progress(len(assembly.weights), path) as progress:
-        ours = {name: _ready(weight, dtype, progress) for name, weight in assembly.weights.items()}
+        ours = {}
+        for name, weight in assembly.weights.items():
+            found = _counted(weight, progress)
+            ours[name] = finite_as(name, found, dtype or found.dtype)
     if assembly.config.text_config.tie_word_embeddings:
         ours[VOCABULARY[1]] = ours[VOCABULARY[0]]
     torch.save({"model": to_original(ours) | computed_entries(assembly.config)}, path)
@@ -125,9 +135,9 @@ def _progress(total: int, path: Path) -> Any:
     )
 
 
-def _ready(weight: Callable[[], Tensor], dtype: torch.dtype | None, progress: Any) -> Tensor:
+def _counted(weight: Callable[[], Tensor], progress: Any) -> Tensor:
     progress.update()
-    return weight().to(dtype).contiguous()
+    return weight()
 
 
 def _processor(
@@ -136,38 +146,57 @@ def _processor(
     config: HawkEyeConfig,
     tokenizer: str | None,
     qformer_tokenizer: str | None,
-) -> HawkEyeProcessor:
+) -> tuple[HawkEyeProcessor, tuple[str, ...]]:
+    """The model's processor, and what was mended in its tokenizer; gives the configuration its special tokens."""
     directories = {source.kind: source.path for source in sources}
     if settings is None:
-        return HawkEyeProcessor.from_pretrained(directories[Kind.HAWKEYE])
+        directory = directories[Kind.HAWKEYE]
+        processor = load_processor(directory, config)
+        if qformer_tokenizer is not None:
+            processor.qformer_tokenizer = _qformer_tokenizer(qformer_tokenizer)
+        mended: tuple[str, ...] = ()
+        if tokenizer is not None:
+            words = _read_tokenizer(tokenizer, config)
+            processor.tokenizer, mended = words.tokenizer, words.mended
+        check_fits(processor, config, str(directory))
+        check_prompts(processor, tokenizer or str(directory))
+        return processor, mended
     language_model = directories.get(Kind.LANGUAGE_MODEL)
     if tokenizer is None and language_model is None:
         raise ConfigError("no tokenizer for the language model: give its directory, or --tokenizer DIRECTORY")
-    words = _tokenizer(tokenizer or str(language_model), "--tokenizer")
-    words.pad_token = words.pad_token or words.unk_token
-    qformer_words = _tokenizer(qformer_tokenizer or "bert-base-uncased", "--qformer-tokenizer")
-    qformer_words.add_special_tokens({"bos_token": "[DEC]"})  # the row that the original adds to BERT's table
-    if len(qformer_words) > config.qformer_config.vocab_size:
-        raise ConfigError(
-            f"the Q-Former's tokenizer has {len(qformer_words)} words, "
-            f"its table of embeddings {config.qformer_config.vocab_size} rows"
-        )
-    return HawkEyeProcessor(
-        tokenizer=words,
-        qformer_tokenizer=qformer_words,
+    name = tokenizer or str(language_model)
+    words = _read_tokenizer(name, config)
+    processor = HawkEyeProcessor(
+        tokenizer=words.tokenizer,
+        qformer_tokenizer=_qformer_tokenizer(qformer_tokenizer or "bert-base-uncased"),
         image_size=settings.image_size,
         num_visual_tokens=config.num_visual_tokens,
         visual_token_id=config.visual_token_id,
         **normalisation(settings),
     )
+    check_fits(processor, config, name)
+    check_prompts(processor, name)
+    return processor, words.mended
 
 
-def _tokenizer(name: str, option: str) -> PreTrainedTokenizerBase:
+def _read_tokenizer(name: str, config: HawkEyeConfig) -> ReadTokenizer:
+    text = config.text_config
+    words = read_tokenizer(name, text.vocab_size)
+    # Prompts begin with the tokenizer's BOS: what the configuration says of special tokens must be the same.
+    for key in ("bos_token_id", "eos_token_id", "pad_token_id"):
+        setattr(text, key, getattr(words.tokenizer, key))
+    if config.constant_bos_embedding and text.bos_token_id is None:
+        raise ConfigError(f"{name}: constant_bos_embedding needs a tokenizer with a bos_token")
+    return words
+
+
+def _qformer_tokenizer(name: str) -> PreTrainedTokenizerBase:
     try:
-        return AutoTokenizer.from_pretrained(name)
-    except (OSError, ValueError) as error:
-        reason = str(error).strip().splitlines()[0]
-        raise ConfigError(f"no tokenizer in {name!r} ({reason}); {option} DIRECTORY names one") from None
+        words: PreTrainedTokenizerBase = foreign.load(AutoTokenizer, name, "the Q-Former's tokenizer")
+    except ConfigError as error:
+        raise ConfigError(f"{error}; --qformer-tokenizer DIRECTORY names one") from None
+    words.add_special_tokens({"bos_token": "[DEC]"})  # the row that the original adds to BERT's table
+    return words
 
 
 def report(assembly: Assembly) -> Group:
@@ -182,7 +211,20 @@ def report(assembly: Assembly) -> Group:
         remarks += [f"{name}: {count} ignored: {reason}" for reason, count in source.ignored_by_reason().items()]
         remarks += [f"{name}: cut {cut}" for cut in row.cut]
     if assembly.new:
-        rows.add_row("none", "random, from the seed", str(len(assembly.new)), "", "", "0")
-        remarks.append("random: adapters and extra queries, which instruction tuning adds; no file holds them")
+        rows.add_row("none", "new", str(len(assembly.new)), "", "", "0")
+        remarks.append(f"new: {', '.join(_parts_of(assembly.new))}; no file holds them")
+    if any(PROJECTOR.fullmatch(name) for name in assembly.new):
+        remarks.append("warning: with a new projector the model knows nothing of videos until it is trained")
+    remarks += [f"tokenizer: {change}" for change in assembly.mended]
     meaning = "kept: the model's tensors that an earlier source gave; missing: those that none has given yet"
-    return Group(rows, meaning, *remarks)
+    return Group(rows, *map(Text, (meaning, *remarks)))
+
+
+def _parts_of(names: Sequence[str]) -> list[str]:
+    """What is new, in words."""
+    kinds = {
+        "the projector, random": any(PROJECTOR.fullmatch(name) for name in names),
+        "adapters, random but without an effect yet": any(LORA.fullmatch(name) for name in names),
+        "extra queries": QUERIES in names,
+    }
+    return [words for words, is_new in kinds.items() if is_new]

@@ -144,6 +144,7 @@ def write_model(
     sizes: Mapping[str, Tensor],
     directory: Path,
     *,
+    types: Mapping[str, torch.dtype],
     shard_bytes: int = SHARD_BYTES,
 ) -> None:
     """Writes sharded safetensors and the configuration; holds one shard in memory at a time.
@@ -151,8 +152,9 @@ def write_model(
     Args:
         config: the model's.
         weights: each computed when it is written; by name, without those that are tied to others.
-        sizes: the shape and the type that each has on disk, as tensors (on torch's meta device, for example).
-        directory: to make.
+        sizes: tensors of the same shapes (on torch's meta device, for example), by which shards are made.
+        directory: to make, or empty of weights.
+        types: those that weights have on disk; the others stay in the type that they are computed in.
         shard_bytes: size of a shard.
 
     Raises:
@@ -163,7 +165,7 @@ def write_model(
         dict(sizes), filename_pattern="model{suffix}.safetensors", max_shard_size=shard_bytes
     )
     for file, names in split.filename_to_tensors.items():
-        shard = {name: finite_as(name, weights[name](), sizes[name].dtype) for name in names}
+        shard = {name: finite_as(name, weights[name](), types.get(name)) for name in names}
         try:
             save_file(shard, directory / file, metadata={"format": "pt"})
         except SafetensorError as error:  # a full disk, among others
@@ -176,8 +178,8 @@ def write_model(
     config.save_pretrained(directory)
 
 
-def finite_as(name: str, weight: Tensor, dtype: torch.dtype) -> Tensor:
-    """A weight on the CPU in the type that it is written in.
+def finite_as(name: str, weight: Tensor, dtype: torch.dtype | None) -> Tensor:
+    """A weight on the CPU in the type that it is written in; its own where None.
 
     Raises:
         ConfigError: if some of its numbers are not finite, or are not in that type.
@@ -233,6 +235,7 @@ def save_model(
         {name: partial(_itself, weight) for name, weight in held.items()},
         sizes,
         directory,
+        types={name: size.dtype for name, size in sizes.items()},
         shard_bytes=shard_bytes,
     )
 

@@ -15,6 +15,7 @@ import pytest
 import torch
 import yaml
 from safetensors import safe_open
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from hawkeye.cli import main
@@ -130,15 +131,74 @@ def test_before_instruction_tuning_its_weights_are_new_and_said_to_be(
     other = weights_of(run("vicuna", "stage_1", "stage_2", seed=4, output="other"))
     new = {name for name in first if "lora" in name or name == "extra_query_tokens"}
     assert all(torch.equal(first[name], again[name]) for name in first)
-    assert {name for name in first if not torch.equal(first[name], other[name])} == {
-        n for n in new if "lora_B" not in n
-    }
+    assert {name for name in first if not torch.equal(first[name], other[name])} == {n for n in new if "lora_A" in n}
+    assert not first["extra_query_tokens"].any()  # as in the original
     assert all(not first[name].any() for name in new if "lora_B" in name)  # the adapters start as nothing
     out = published["config"].with_name("said")
     arguments = ["convert", *(str(published[name]) for name in ("vicuna", "stage_1", "stage_2")), "--output", str(out)]
     arguments += ["--config", str(published["config"]), "--qformer-tokenizer", str(golden_dir / "tokenizers" / "bert")]
     assert main(arguments) == 0
-    assert "random" in capsys.readouterr().out
+    assert "new: adapters, random but without an effect yet, extra queries; no file" in capsys.readouterr().out
+
+
+def test_another_language_model_gets_a_new_projector_and_it_is_said(
+    run: Callable[..., Path], published: dict[str, Path], golden_dir: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = published["config"].with_name("said")
+    arguments = ["convert", str(published["vicuna"]), str(published["stage_1"]), "--output", str(out), "--seed", "3"]
+    arguments += ["--config", str(published["config"]), "--qformer-tokenizer", str(golden_dir / "tokenizers" / "bert")]
+    assert main(arguments) == 0
+    told = " ".join(capsys.readouterr().out.split())
+    assert "new: the projector, random, adapters, random but without an effect yet, extra queries;" in told
+    assert "with a new projector the model knows nothing of videos until it is trained" in told
+    first, other = weights_of(out), weights_of(run("vicuna", "stage_1", seed=4))
+    assert not torch.equal(first["projector.weight"], other["projector.weight"])
+    assert first["projector.weight"].std().item() == pytest.approx(0.02, rel=0.1)
+    assert not first["projector.bias"].any()
+    tuned = torch.load(published["tuned"], weights_only=True)
+    torch.save(
+        {name: weight for name, weight in tuned.items() if "proj." not in name or "lora" in name}, published["tuned"]
+    )
+    refused(run, published, "in none of the given files: projector", "vicuna", "stage_1", "tuned", output="again")
+
+
+def test_queries_that_no_dropout_tells_apart_start_at_random(
+    run: Callable[..., Path], published: dict[str, Path]
+) -> None:
+    sizes = yaml.safe_load(published["config"].read_text())
+    sizes["config"]["qformer_config"]["hidden_dropout_prob"] = 0.0
+    published["config"].write_text(yaml.safe_dump(sizes))
+    queries = weights_of(run("vicuna", "stage_1", "stage_2"))["extra_query_tokens"]
+    assert queries.std().item() == pytest.approx(0.02, rel=0.2)
+
+
+def test_weights_that_the_written_type_cannot_hold_are_refused(
+    run: Callable[..., Path], published: dict[str, Path]
+) -> None:
+    tuned = torch.load(published["tuned"], weights_only=True)
+    torch.save(tuned | {"llama_proj.bias": torch.full_like(tuned["llama_proj.bias"], 1e6)}, published["tuned"])
+    message = r"'projector\.bias' has numbers up to 1e\+06, more than float16 holds: write the model in bfloat16"
+    refused(run, published, message, *TUNED, dtype=torch.float16)
+    refused(run, published, message, *TUNED, dtype=torch.float16, output="out.pth")
+    run(*TUNED, dtype=torch.bfloat16)
+
+
+@pytest.mark.parametrize("name", ["vicuna", "vicuna-7b-delta-v0"])
+def test_delta_weights_are_refused_with_the_way_out(
+    name: str, run: Callable[..., Path], published: dict[str, Path]
+) -> None:
+    directory = published["vicuna"].rename(published["vicuna"].with_name(f"{name}-moved"))
+    for file in directory.glob("*.safetensors"):
+        shard = load_file(file)
+        save_file({key: weight * 0.003 if "norm" in key else weight for key, weight in shard.items()}, file)
+    refused(
+        run, published, "moved: these are delta weights, not a model .*add it to the LLaMA", str(directory), *TUNED[1:]
+    )
+
+
+def test_a_whole_model_is_no_delta_whatever_its_name_says(run: Callable[..., Path], published: dict[str, Path]) -> None:
+    directory = published["vicuna"].rename(published["vicuna"].with_name("vicuna-delta-applied"))
+    run(str(directory), *TUNED[1:])
 
 
 def test_the_report_accounts_for_every_tensor(published: dict[str, Path], golden_dir: Path, tmp_path: Path) -> None:
@@ -231,7 +291,7 @@ def test_a_full_disk_leaves_nothing(
     def full(*_: Any, **__: Any) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("hawkeye.models.convert.save_file", full)
+    monkeypatch.setattr("hawkeye.models.saved.save_file", full)
     with pytest.raises(OSError, match="No space left"):
         run(*TUNED)
     assert not [path for path in published["config"].parent.iterdir() if path.name.startswith("out")]
