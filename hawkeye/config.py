@@ -6,7 +6,7 @@ import difflib
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, TypeVar, get_args
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -292,7 +292,7 @@ def _explain(problem: dict[str, Any], kind: type[Settings]) -> str:
     location = problem["loc"]
     field = ".".join(map(str, location))
     if problem["type"] == "extra_forbidden":
-        return f"unknown field {field!r}{_nearest(str(location[-1]), _field_names(kind))}"
+        return f"unknown field {field!r}{_hint(location, kind)}"
     if problem["type"] == "missing":
         return f"field {field!r} is missing"
     if problem["type"] == "value_error":  # of a rule about several fields
@@ -301,10 +301,27 @@ def _explain(problem: dict[str, Any], kind: type[Settings]) -> str:
     return f"field {field!r} is {problem['input']!r}: {problem['msg']}"
 
 
-def _field_names(kind: type[Settings]) -> list[str]:
-    """Field names of `kind` and of all configurations, for suggestions."""
-    others = [name for other in Settings.__subclasses__() for name in other.model_fields]
-    return [*kind.model_fields, *others]
+def _hint(location: Sequence[str | int], kind: type[Settings]) -> str:
+    """Which field was meant by an unknown one: the nearest that may stand there, or where one of its name belongs."""
+    here: type[Settings] | None = kind
+    for part in location[:-1]:
+        if here is not None and isinstance(part, str) and part in here.model_fields:
+            here = _nested(here.model_fields[part].annotation)
+    name = str(location[-1])
+    if name in kind.model_fields:
+        return f"; {name!r} stands at the top of the configuration"
+    for field, info in kind.model_fields.items():
+        below = _nested(info.annotation)
+        if below is not None and name in below.model_fields:
+            return f"; it is a field of {field!r}"
+    return _nearest(name, list(here.model_fields)) if here is not None else ""
+
+
+def _nested(annotation: Any) -> type[Settings] | None:
+    """The settings that a field holds, alone or as items."""
+    if isinstance(annotation, type) and issubclass(annotation, Settings):
+        return annotation
+    return next(filter(None, map(_nested, get_args(annotation))), None)
 
 
 def _nearest(name: str, known: Sequence[str]) -> str:

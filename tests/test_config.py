@@ -144,3 +144,18 @@ def test_differences_are_told_by_name() -> None:
         "turns was null and is [1]",
     ]
     assert differences(known, known) == []
+
+
+def test_hints_name_what_may_stand_there() -> None:
+    """A field that only another part of the configuration has is no help where it is unknown."""
+    for values, hint in (
+        ({"num_frames": 12}, "unknown field 'num_frames'; it is a field of 'stages'"),
+        ({"stages": [{**VALID["stages"][0], "num_frame": 1}]}, "did you mean 'num_frames'?"),
+        (
+            {"stages": [{**VALID["stages"][0], "num_workers": 1}]},
+            "; 'num_workers' stands at the top of the configuration",
+        ),
+    ):
+        with pytest.raises(ConfigError) as error:
+            check_settings(VALID | values, TrainSettings, "x.yaml")
+        assert str(error.value).endswith(hint)

@@ -16,6 +16,7 @@ from hawkeye.annotations import (
     read_window,
     required,
 )
+from hawkeye.data.llava import from_conversations
 from hawkeye.prompts import Turn
 from hawkeye.temporal import Choice, Span
 
@@ -74,6 +75,8 @@ def read_records(
 def _record(row: Any, place: str) -> Record:
     if not isinstance(row, dict):
         raise AnnotationError(f"{place}: must be a mapping, not {row!r}")
+    if "conversations" in row and "QA" not in row:
+        row = from_conversations(row, place)
     items = required(row, "QA", list, place)
     if not items or not all(isinstance(item, dict) for item in items):
         raise AnnotationError(f"{place}: 'QA' must be a non-empty list of mappings, not {items!r}")

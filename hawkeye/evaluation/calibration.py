@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from itertools import groupby
 from pathlib import Path
@@ -11,6 +10,7 @@ import numpy as np
 from tqdm import tqdm
 
 from hawkeye.config import ConfigError
+from hawkeye.console import warn
 from hawkeye.data.video import VideoError, VideoReader, open_video
 from hawkeye.evaluation.answering import Answerer
 from hawkeye.evaluation.belief import search_windows
@@ -43,7 +43,7 @@ def calibrate(settings: EvaluationSettings) -> tuple[Path, Responses]:
     skipped: list[str] = []
     tasks = [task for task in read_tasks(settings, skipped) if isinstance(task, TurnByTurn)]
     for problem in skipped:
-        print(f"warning: left out: {problem}", file=sys.stderr)
+        warn(f"left out: {problem}")
     items = [(task, example) for task in tasks for example in task.examples if len(example.golds) == 1]
     if not items:
         raise ConfigError(f"calibration {settings.name!r}: its annotation files hold no query with one segment")
@@ -60,7 +60,7 @@ def calibrate(settings: EvaluationSettings) -> tuple[Path, Responses]:
                 with open_video(path, fps=tasks_of_video[0].videos.fps) as reader:
                     observed.append(observe(answerer, reader, examples, settings.seed))
             except VideoError as error:
-                print(f"warning: left out: {error}", file=sys.stderr)
+                warn(f"left out: {error}")
             progress.update(len(examples))
     if not observed:
         raise ConfigError(f"calibration {settings.name!r}: none of its videos can be read")

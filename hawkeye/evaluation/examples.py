@@ -62,10 +62,11 @@ ExampleType = TypeVar("ExampleType", bound=Example)
 
 
 def read_grounding_examples(path: Path, skipped: list[str] | None = None) -> list[GroundingExample]:
-    """Reads a recursive-grounding annotation file, or QVHighlights' own, which ends in .jsonl.
+    """Reads a recursive-grounding annotation file: a JSON list, or with the ending .jsonl one object a line.
 
     A row's annotation is `answer` (or `span`): one `[start, end]` or several, in seconds; it may end after the video,
-    as published ones do. Only QVHighlights' rows may lack it, all or none: a server keeps those of its test set.
+    as published ones do. Fields may have QVHighlights' names. Only rows that have them, or a file's lines, may lack
+    the annotation, all or none: a server keeps those of QVHighlights' test set.
 
     Args:
         skipped: where given, a bad row is left out, and what is wrong with it is added here.
@@ -73,15 +74,19 @@ def read_grounding_examples(path: Path, skipped: list[str] | None = None) -> lis
     Raises:
         AnnotationError: naming the file, the row (from 0) and the value that is wrong.
     """
-    if path.suffix != ".jsonl":
-        return _read(path, read_json_list(path), _grounding_example, skipped)
-    rows = [_renamed(row) for _, row in read_json_lines(path)]
-    answered = any("answer" in row for row in rows)
-    return _read(path, rows, partial(_grounding_example, answered=answered), skipped)
+    rows = [row for _, row in read_json_lines(path)] if path.suffix == ".jsonl" else read_json_list(path)
+    renamed = [_renamed(row) for row in rows]
+    may_lack = path.suffix == ".jsonl" or renamed != rows
+    answered = not may_lack or any("answer" in row for row in renamed if isinstance(row, dict))
+    return _read(path, renamed, partial(_grounding_example, answered=answered), skipped)
 
 
-def _renamed(row: dict[str, Any]) -> dict[str, Any]:
-    return {QVHIGHLIGHTS_NAMES.get(name, name): value for name, value in row.items()}
+def _renamed(row: Any) -> Any:
+    """A row with our names of its fields; what is no row is refused later."""
+    if not isinstance(row, dict):
+        return row
+    ours = {name: other for name, other in QVHIGHLIGHTS_NAMES.items() if other not in row}
+    return {ours.get(name, name): value for name, value in row.items()}
 
 
 def read_qa_examples(path: Path, skipped: list[str] | None = None) -> list[QAExample]:

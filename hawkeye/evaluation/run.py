@@ -17,7 +17,7 @@ from hawkeye.annotations import WAY_OUT, AnnotationError
 from hawkeye.config import ConfigError, nearest
 from hawkeye.data.video import VideoError, open_video
 from hawkeye.evaluation.answering import Answerer
-from hawkeye.evaluation.examples import Example, read_grounding_examples, read_qa_examples
+from hawkeye.evaluation.examples import Example, ExampleType, read_grounding_examples, read_qa_examples
 from hawkeye.evaluation.grounding import AnswerError
 from hawkeye.evaluation.predictions import Row
 from hawkeye.evaluation.settings import AnnotationFile, EvaluationSettings
@@ -99,8 +99,8 @@ def evaluate(settings: EvaluationSettings, answerer: Answerer | None = None) -> 
 
 
 def read_tasks(settings: EvaluationSettings, skipped: list[str]) -> list[Task[Any]]:
-    """What the settings ask, with the first `limit` examples of each annotation file; questions that are also to be
-    grounded are those of the queries.
+    """What the settings ask: of each annotation file `limit` examples from `start_index` on; questions that are also
+    to be grounded are those of the queries.
 
     Args:
         skipped: with `skip_bad_rows`, what is wrong with each row that is left out is added here.
@@ -113,7 +113,7 @@ def read_tasks(settings: EvaluationSettings, skipped: list[str]) -> list[Task[An
     bad_rows = skipped if settings.skip_bad_rows else None
     for file in settings.grounding:
         name, videos = str(file.annotations), _videos(settings, file)
-        queries = read_grounding_examples(settings.data_dir / file.annotations, bad_rows)[: settings.limit]
+        queries = _share(read_grounding_examples(settings.data_dir / file.annotations, bad_rows), settings, name)
         if settings.spans is None:
             how = settings.strategy, settings.max_turns, settings.seed, settings.decoding
             tasks.append(TurnByTurn(name, queries, videos, *how))
@@ -121,11 +121,11 @@ def read_tasks(settings: EvaluationSettings, skipped: list[str]) -> list[Task[An
             tasks.append(SpansInNumbers(name, queries, videos, settings.spans))
     for name, file in settings.videoqa.items():
         questions = read_qa_examples(settings.data_dir / file.annotations, bad_rows)
-        if settings.limit is not None and name == settings.grounded_qa:
+        if name == settings.grounded_qa and (settings.limit is not None or settings.start_index):
             queried = {(query.video, query.id) for task in tasks for query in task.examples}
             questions = [question for question in questions if (question.video, question.id) in queried]
         else:
-            questions = questions[: settings.limit]
+            questions = _share(questions, settings, name)
         tasks.append(MultipleChoice(name, questions, _videos(settings, file)))
     if not tasks:
         raise ConfigError(f"evaluation {settings.name!r}: neither 'grounding' nor 'videoqa' names an annotation file")
@@ -135,6 +135,13 @@ def read_tasks(settings: EvaluationSettings, skipped: list[str]) -> list[Task[An
     if settings.grounded_qa is not None:
         _check_grounded(settings, tasks, bad_rows)
     return tasks
+
+
+def _share(examples: list[ExampleType], settings: EvaluationSettings, name: str) -> list[ExampleType]:
+    """The examples of a file that the settings ask about."""
+    if settings.start_index >= len(examples):
+        raise ConfigError(f"start_index {settings.start_index} leaves none of the {len(examples)} examples of {name}")
+    return examples[settings.start_index :][: settings.limit]
 
 
 def _check_grounded(settings: EvaluationSettings, tasks: Sequence[Task[Any]], bad_rows: list[str] | None) -> None:
@@ -182,7 +189,11 @@ def load_answerer(settings: EvaluationSettings) -> Answerer:
     from hawkeye.pipeline import load_model
 
     return load_model(
-        settings.model, dtype=settings.dtype, quantization=settings.quantization, batch_size=settings.batch_size
+        settings.model,
+        dtype=settings.dtype,
+        quantization=settings.quantization,
+        batch_size=settings.batch_size,
+        num_frames=settings.num_frames,
     ).answerer
 
 

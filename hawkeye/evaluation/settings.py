@@ -78,7 +78,8 @@ class EvaluationSettings(Settings):
         le=MOST_TURNS,
         description="Questions per query; a window halved more often is shorter than its bounds' precision.",
     )
-    limit: int | None = Field(None, gt=0, description="The first so many examples of each file; all by default.")
+    start_index: int = Field(0, ge=0, description="So many examples of each file are left out before the first.")
+    limit: int | None = Field(None, gt=0, description="So many examples of each file from there; all by default.")
     strategy: Strategy | None = Field(
         None, description="How queries are found; by default by belief if the model was calibrated, else recursively."
     )
@@ -90,6 +91,9 @@ class EvaluationSettings(Settings):
     )
     seed: int = Field(0, ge=0, description="With an example's id, decides the order of its options.")
     batch_size: int = Field(16, gt=0, description="Windows, or prompts, that go through the model together.")
+    num_frames: int | None = Field(
+        None, gt=0, le=1000, description="Frames shown of a window, if not those that the model was trained with."
+    )
     dtype: Literal["float32", "float16", "bfloat16", "auto"] = Field(
         "float32", description="Type of the weights; auto is bfloat16 on an accelerator."
     )

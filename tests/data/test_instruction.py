@@ -275,3 +275,38 @@ def test_a_segment_that_reaches_a_little_beyond_its_context_is_cut_to_it(
             read(tmp_path, row)
     else:
         assert read(tmp_path, row)[0].segment == segment
+
+
+def test_rows_of_llava_are_read(tmp_path: Path) -> None:
+    messages = [
+        {"from": "human", "value": "<video>\nWhat is it?"},
+        {"from": "gpt", "value": "A dog."},
+        {"from": "human", "value": "And then?"},
+        {"from": "gpt", "value": "It runs."},
+    ]
+    chat = [{"role": "system", "content": "Watch."}, {"role": "user", "content": "What?\n<video>"}]
+    first, second = read(
+        tmp_path,
+        {"id": "1", "video": "v.mp4", "conversations": messages, "start": 1, "end": 2},
+        {"video": "w.mp4", "conversations": [*chat, {"role": "assistant", "content": "A cat."}]},
+    )
+    assert first.turns == (Turn("What is it?", "A dog."), Turn("And then?", "It runs."))
+    assert (first.video, first.shown) == ("v.mp4", Span(1.0, 2.0))
+    assert second.turns == (Turn("What?", "A cat.", "Watch."),)
+
+
+@pytest.mark.parametrize(
+    ("messages", "message"),
+    [
+        ([], "must hold questions and answers in turn"),
+        ([{"from": "human", "value": "What?"}], "must hold questions and answers in turn"),
+        ([{"from": "gpt", "value": "A."}, {"from": "human", "value": "B?"}], "from 'human' and 'gpt' in turn"),
+        (["What?", "A dog."], "must hold mappings, not 'What\\?'"),
+        ([{"from": "human", "value": 3}, {"from": "gpt", "value": "A."}], "'value' must be str, not 3"),
+        ([{"from": "human", "value": "What?"}, {"from": "gpt", "value": " "}], "the answer is empty"),
+        ("What?", "'conversations' must be list"),
+    ],
+)
+def test_bad_rows_of_llava_are_refused(messages: Any, message: str, tmp_path: Path) -> None:
+    with pytest.raises(AnnotationError, match=rf"rows\.json row 0: .*{message}"):
+        read(tmp_path, {"video": "v.mp4", "conversations": messages})

@@ -212,3 +212,17 @@ def test_two_rows_of_one_video_must_not_share_an_id(tmp_path: Path) -> None:
     path = write(tmp_path, [{**QUERY, "qid": 1}, {**QUERY, "video": "w.mp4", "qid": 1}, {**QUERY, "qid": "1"}])
     with pytest.raises(AnnotationError, match=rf"^{path} row 2: 'qid' '1' is that of {path} row 0 too"):
         read_grounding_examples(path)
+
+
+def test_qvhighlights_names_are_read_in_a_json_list_too(tmp_path: Path) -> None:
+    path = tmp_path / "highlight.json"
+    rows = [
+        {"qid": 1, "vid": "a", "query": "it jumps", "relevant_windows": [[1, 2]]},
+        {"qid": 2, "video": "b", "question": "it spins", "answer": [0, 1]},
+    ]
+    path.write_text(json.dumps(rows))
+    first, second = read_grounding_examples(path)
+    assert (first.video, first.query, first.golds) == ("a", "it jumps", (Span(1, 2),))
+    assert (second.video, second.query, second.golds) == ("b", "it spins", (Span(0, 1),))
+    path.write_text(json.dumps([{"qid": 1, "vid": "a", "query": "it jumps"}]))
+    assert read_grounding_examples(path)[0].golds == ()

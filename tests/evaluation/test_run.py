@@ -18,14 +18,14 @@ from hawkeye.evaluation.answering import Answerer
 from hawkeye.evaluation.examples import QAExample
 from hawkeye.evaluation.predictions import QAPrediction
 from hawkeye.evaluation.report import print_results
-from hawkeye.evaluation.run import evaluate
+from hawkeye.evaluation.run import evaluate, load_answerer
 from hawkeye.evaluation.settings import EvaluationSettings
 from hawkeye.evaluation.videoqa import ChoiceAnswer
 from hawkeye.prompts import CHOICE_SENTENCES
 from hawkeye.temporal import Choice, Span, best_path
 from tests.data.video_files import cut, numbered_frames, write_audio, write_video
 from tests.evaluation.fakes import ScriptedAnswerer, always
-from tests.small_model import make_small_answerer
+from tests.small_model import make_small_answerer, make_small_model
 
 QUERIES: list[dict[str, Any]] = [
     {"video": "b.mp4", "question": "the red circle jumps", "answer": [0, 2], "held_out": False},
@@ -446,3 +446,21 @@ def test_settings_have_a_sentence_for_every_field() -> None:
     assert all(field.description for field in EvaluationSettings.model_fields.values())
     with pytest.raises(ConfigError, match="field 'output_dir' is missing"):
         check_settings({"name": "x", "data_dir": "."}, EvaluationSettings, "here")
+
+
+def test_a_run_may_begin_later_in_the_files(folder: Path) -> None:
+    results = evaluate(
+        settings(folder, "start_index=1", "limit=2", "max_turns=2", "videoqa={}"), ScriptedAnswerer(oracle)
+    )
+    lines = [json.loads(line) for line in (folder / "out" / "predictions.jsonl").read_text().splitlines()]
+    assert results["grounding"]["queries"] == 2
+    assert [line["question"] for line in lines] == [row["question"] for row in QUERIES[1:3]]
+    with pytest.raises(ConfigError, match=r"start_index 4 leaves none of the 4 examples of grounding\.json"):
+        evaluate(settings(folder, "start_index=4"), ScriptedAnswerer(oracle))
+
+
+def test_the_frames_of_a_window_are_those_that_the_settings_name(folder: Path) -> None:
+    for part in make_small_model(folder):
+        part.save_pretrained(folder / "model")
+    answerer = load_answerer(settings(folder, f"model={folder / 'model'}", "num_frames=5"))
+    assert answerer.num_frames == 5
