@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
+from hawkeye.parsing import ParseError, check_value, parse_json, read_text
 from hawkeye.temporal import Span
 
 Parsed = TypeVar("Parsed")
@@ -36,7 +37,7 @@ def parse_rows(
     parsed, problems = list[Parsed](), list[str]()
     for index, row in enumerate(rows):
         try:
-            parsed.append(parse(row, f"{path} row {index}"))
+            parsed.append(_parsed(row, f"{path} row {index}", parse))
         except AnnotationError as error:
             if skipped is None:
                 raise AnnotationError(f"{error} {WAY_OUT}") from None
@@ -46,6 +47,15 @@ def parse_rows(
     if skipped is not None:
         skipped += problems
     return parsed
+
+
+def _parsed(row: Any, location: str, parse: Callable[[Any, str], Parsed]) -> Parsed:
+    with reading(location):
+        try:
+            check_value(row)
+        except ParseError as error:
+            raise AnnotationError(f"{location}: {error}") from None
+        return parse(row, location)
 
 
 def read_json_list(path: Path) -> list[Any]:
@@ -64,16 +74,38 @@ def read_json(path: Path, kind: type[Parsed]) -> Parsed:
         AnnotationError: if the file is missing, is not JSON or holds something else.
     """
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise AnnotationError(f"{path}: no such annotation file") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise AnnotationError(f"{path}: cannot be read ({error})") from None
-    except json.JSONDecodeError as error:
-        raise AnnotationError(f"{path}: not valid JSON ({error})") from None
+        content = parse_json(_text_of(path))
+        if not isinstance(content, list):  # of a list each row is checked by itself
+            check_value(content)
+    except ParseError as error:
+        raise AnnotationError(f"{path}: {error}") from None
     if not isinstance(content, kind):
         raise AnnotationError(f"{path}: must hold a {kind.__name__}, not a {type(content).__name__}")
     return content
+
+
+def _text_of(path: Path) -> str:
+    try:
+        return read_text(path)
+    except FileNotFoundError:
+        raise AnnotationError(f"{path}: no such file") from None
+    except ParseError as error:
+        raise AnnotationError(f"{path}: {error}") from None
+
+
+@contextmanager
+def reading(location: str) -> Iterator[None]:
+    """Whatever goes wrong in reading a row, of a type that nobody thought of too, is an error that names the row.
+
+    Raises:
+        AnnotationError: in place of what a wrong type or value raises.
+    """
+    try:
+        yield
+    except AnnotationError:
+        raise
+    except (TypeError, ValueError, LookupError, AttributeError, ArithmeticError, RecursionError) as error:
+        raise AnnotationError(f"{location}: cannot be read ({type(error).__name__}: {error})") from None
 
 
 def read_json_lines(path: Path) -> list[tuple[str, dict[str, Any]]]:
@@ -82,19 +114,14 @@ def read_json_lines(path: Path) -> list[tuple[str, dict[str, Any]]]:
     Raises:
         AnnotationError: if the file is missing, or naming the line that holds no JSON object.
     """
-    try:
-        lines = path.read_text(encoding="utf-8").split("\n")
-    except FileNotFoundError:
-        raise AnnotationError(f"{path}: no such annotation file") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise AnnotationError(f"{path}: cannot be read ({error})") from None
     rows = []
-    for number, line in enumerate(lines, start=1):
+    for number, line in enumerate(_text_of(path).split("\n"), start=1):
         place = f"{path} line {number}"
         try:
-            row = json.loads(line) if line.strip() else None
-        except json.JSONDecodeError as error:
-            raise AnnotationError(f"{place}: not valid JSON ({error})") from None
+            row = parse_json(line) if line.strip() else None
+            check_value(row)
+        except ParseError as error:
+            raise AnnotationError(f"{place}: {error}") from None
         if row is not None:
             if not isinstance(row, dict):
                 raise AnnotationError(f"{place}: must be a mapping, not {row!r}")

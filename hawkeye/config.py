@@ -8,8 +8,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from hawkeye.parsing import MAX_DEPTH, ParseError, parse_yaml, read_text
 
 
 class ConfigError(ValueError):
@@ -224,28 +225,37 @@ def read_yaml(path: Path) -> dict[str, Any]:
     Raises:
         ConfigError: if a file is missing, is not YAML or is not a mapping, or extends itself.
     """
-    return _read_yaml(Path(path), ())
+    return _read_yaml(Path(path), (), {})
 
 
-def _read_yaml(path: Path, children: tuple[Path, ...]) -> dict[str, Any]:
+def _read_yaml(path: Path, children: tuple[Path, ...], known: dict[Path, dict[str, Any]]) -> dict[str, Any]:
+    """`known` holds the files that were read already: two that extend the same ones would read them again and again."""
     if path in children:
         raise ConfigError(f"{path}: extends itself through {' -> '.join(map(str, children))}")
+    if path in known:
+        return known[path]
     try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+        values = parse_yaml(read_text(path))
     except FileNotFoundError:
         siblings = sorted(str(other) for other in path.parent.glob("*.yaml")) if path.parent.is_dir() else []
         raise ConfigError(f"{path}: no such configuration{_nearest(str(path), siblings)}") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: cannot be read ({error})") from None
-    except yaml.YAMLError as error:
-        raise ConfigError(f"{path}: not valid YAML ({' '.join(str(error).split())})") from None
+    except ParseError as error:
+        raise ConfigError(f"{path}: {error}") from None
     if not isinstance(values, dict):
         raise ConfigError(f"{path}: must hold a mapping of fields, not {type(values).__name__}")
+    if odd := [key for key in values if not isinstance(key, str)]:
+        raise ConfigError(f"{path}: field names are texts, not {odd[0]!r}")
     parents = values.pop("extends", [])
+    parents = [parents] if isinstance(parents, str) else parents
+    if not isinstance(parents, list) or not all(isinstance(parent, str) and parent for parent in parents):
+        raise ConfigError(f"{path}: 'extends' must be the name of a configuration or a list of names, not {parents!r}")
+    if len(children) >= MAX_DEPTH:
+        raise ConfigError(f"{path}: configurations extend each other more than {MAX_DEPTH} deep")
     merged: dict[str, Any] = {}
-    for parent in [parents] if isinstance(parents, str) else parents:
-        merged = merge(merged, _read_yaml(path.parent / parent, (*children, path)))
-    return merge(merged, values)
+    for parent in parents:
+        merged = merge(merged, _read_yaml(path.parent / parent, (*children, path), known))
+    known[path] = merge(merged, values)
+    return known[path]
 
 
 def merge(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
@@ -262,8 +272,8 @@ def _override(values: dict[str, Any], override: str) -> None:
     if not equals or not key:
         raise ConfigError(f"override {override!r}: write it as key=value, for example seed=1")
     try:
-        value = yaml.safe_load(text)
-    except yaml.YAMLError:
+        value = parse_yaml(text)
+    except ParseError:
         raise ConfigError(f"override {override!r}: {text!r} is not a YAML value") from None
     *parents, last = key.split(".")
     node: Any = values

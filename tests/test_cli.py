@@ -179,7 +179,7 @@ def test_train_hands_the_settings_on(
         (["ask", "FOLDER", "What jumps"], "holds no frames|frame rate"),
         (["evaluate", "none.yaml"], "none.yaml: no such configuration"),
         (["evaluate", "configs/eval/shapes.yaml", "modell=x"], "unknown field 'modell'; did you mean 'model'?"),
-        (["evaluate", "configs/eval/shapes.yaml", "data_dir=none"], "no such annotation file"),
+        (["evaluate", "configs/eval/shapes.yaml", "data_dir=none"], "no such file"),
         (["evaluate", "configs/eval/shapes.yaml", "max_turns"], "write it as key=value"),
         (["train", "configs/train/shapes.yaml", "seed=x"], "'seed' is 'x'"),
     ],

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from pathlib import Path
 
 from hawkeye.annotations import AnnotationError, read_json_lines
-from hawkeye.files import write_text
+from hawkeye.files import json_text, write_text
 
 GROUNDING_FIELDS = ("video_fname", "duration", "question", "pred_span", "gt_span", "pred_answer_list", "iou")
 QA_FIELDS = ("task_type", "video_fname", "video_secs", "pred", "gt_answer", "gt_span", "res")
@@ -41,9 +40,7 @@ def write_original(directory: Path) -> dict[Path, tuple[int, int]]:
             left_out[kind] += 1
             continue
         # Where there are no annotated spans the original writes null.
-        written.append(
-            json.dumps({field: row[field] or None if field == "gt_span" else row[field] for field in fields})
-        )
+        written.append(json_text({field: row[field] or None if field == "gt_span" else row[field] for field in fields}))
     files = {}
     for kind, texts in lines.items():
         path = directory / f"original-{kind}.jsonl"

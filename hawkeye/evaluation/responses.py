@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from hawkeye.annotations import AnnotationError
-from hawkeye.files import write_text
+from hawkeye.annotations import AnnotationError, read_json
+from hawkeye.files import json_text, write_text
 from hawkeye.temporal import Choice, Span, whole_window_choice
 
 RESPONSES_FILE = "grounding_responses.json"
@@ -87,9 +86,9 @@ class Responses:
         if not path.exists():
             return None
         try:
-            content = json.loads(path.read_text(encoding="utf-8"))
+            content = read_json(path, dict)
             table, queries = np.array(content["table"], dtype=float), int(content["queries"])
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, LookupError, TypeError, ArithmeticError) as error:
             raise AnnotationError(
                 f"{path}: cannot be read ({error}); delete it, or run 'hawkeye calibrate' again"
             ) from None
@@ -102,7 +101,9 @@ class Responses:
     def save(self, directory: Path) -> Path:
         """Writes `RESPONSES_FILE` into a model's directory."""
         path = directory / RESPONSES_FILE
-        write_text(path, json.dumps({"queries": self.queries, "table": self.table.round(4).tolist()}) + "\n")
+        # Significant digits, not decimals: a very sure model's other answers must not become 0, which rules spans out.
+        table = [[[float(f"{value:.4g}") for value in cell] for cell in row] for row in self.table]
+        write_text(path, json_text({"queries": self.queries, "table": table}) + "\n")
         return path
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
@@ -13,7 +12,7 @@ from typing import Any
 from tqdm import tqdm
 
 from hawkeye import processes
-from hawkeye.annotations import WAY_OUT, AnnotationError
+from hawkeye.annotations import WAY_OUT, AnnotationError, read_json
 from hawkeye.config import ConfigError, nearest
 from hawkeye.data.video import VideoError, open_video
 from hawkeye.evaluation.answering import Answerer
@@ -31,7 +30,7 @@ from hawkeye.evaluation.summary import (
     summarise_spans,
 )
 from hawkeye.evaluation.tasks import MultipleChoice, SpansInNumbers, Task, TurnByTurn, Videos
-from hawkeye.files import sha256, write_text
+from hawkeye.files import json_text, sha256, write_text
 
 Item = tuple[Task[Any], Example]
 """One example with its task."""
@@ -92,10 +91,9 @@ def evaluate(settings: EvaluationSettings, answerer: Answerer | None = None) -> 
         rows = store.finish([_key(item) for item in items])
         summary = _summary(settings, items, rows) | {"skipped_rows": skipped}
         results = {"name": settings.name, **identity, **summary, "definitions": definitions_of(summary)}
-        write_text(store.results, json.dumps(results, indent=2) + "\n")
+        write_text(store.results, json_text(results, indent=2) + "\n")
     processes.wait()
-    told: dict[str, Any] = json.loads(store.results.read_text(encoding="utf-8"))
-    return told
+    return read_json(store.results, dict)
 
 
 def read_tasks(settings: EvaluationSettings, skipped: list[str]) -> list[Task[Any]]:

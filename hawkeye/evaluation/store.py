@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import os
 import platform
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from hawkeye.annotations import AnnotationError, read_json
 from hawkeye.config import ConfigError, differences
 from hawkeye.evaluation.predictions import Row
-from hawkeye.files import remove, write_text
+from hawkeye.files import json_text, remove, write_text
+from hawkeye.parsing import ParseError, parse_json
 
 Key = tuple[str, str, str]
 """Task, video and id: what tells one line from all others."""
@@ -50,7 +51,10 @@ class PredictionStore:
         """
         way_out = "choose another output_dir, or start anew with restart=true"
         if self._identity.exists():
-            known = json.loads(self._identity.read_text(encoding="utf-8"))
+            try:
+                known = read_json(self._identity, dict)
+            except AnnotationError as error:
+                raise ConfigError(f"{error}: {way_out}") from None
             if changed := differences(known, identity):
                 raise ConfigError(
                     f"{self.final.parent}: holds predictions of another evaluation ({'; '.join(changed)}): {way_out}"
@@ -63,7 +67,7 @@ class PredictionStore:
         if restart:
             for path in (self.results, self.final, self._partial, self._identity):
                 remove(path)
-        write_text(self._identity, json.dumps(identity, indent=2) + "\n")
+        write_text(self._identity, json_text(identity, indent=2) + "\n")
         self._partial.mkdir(exist_ok=True)
 
     def read(self) -> dict[Key, Row]:
@@ -78,7 +82,7 @@ class PredictionStore:
                 number += 1
             self._own = path
         with self._own.open("a", encoding="utf-8") as file:
-            file.write("".join(json.dumps(row) + "\n" for row in rows))
+            file.write("".join(json_text(row) + "\n" for row in rows))
             file.flush()
             os.fsync(file.fileno())
 
@@ -93,7 +97,7 @@ class PredictionStore:
         if missing := [key for key in order if key not in rows]:
             raise RuntimeError(f"{len(missing)} of {len(order)} predictions are missing, such as that of {missing[0]}")
         ordered = [rows[key] for key in order]
-        write_text(self.final, "".join(json.dumps(row) + "\n" for row in ordered))
+        write_text(self.final, "".join(json_text(row) + "\n" for row in ordered))
         remove(self._partial)
         return ordered
 
@@ -101,5 +105,14 @@ class PredictionStore:
         """Every whole line; one that a killed process has not finished is none."""
         for path in (self.final, *sorted(self._partial.glob("*.jsonl"))):
             if path.exists():
-                *lines, _ = path.read_text(encoding="utf-8").split("\n")
-                yield from map(json.loads, lines)
+                *lines, _ = path.read_text(encoding="utf-8", errors="replace").split("\n")
+                for number, line in enumerate(lines, start=1):
+                    yield self._row(line, f"{path} line {number}")
+
+    def _row(self, line: str, location: str) -> Row:
+        try:
+            row: Row = parse_json(line)
+            key_of(row)
+        except (ParseError, KeyError, TypeError) as error:
+            raise AnnotationError(f"{location}: is no prediction ({error}); start anew with restart=true") from None
+        return row

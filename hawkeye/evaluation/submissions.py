@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from hawkeye.annotations import AnnotationError, read_json_lines, read_json_list, required
 from hawkeye.config import nearest
-from hawkeye.files import write_text, written_whole
+from hawkeye.files import json_text, write_text, written_whole
 from hawkeye.prompts import parse_letter
 
 STAR_CATEGORIES = ("Interaction", "Sequence", "Prediction", "Feasibility")
@@ -52,7 +51,7 @@ def star_submission(predictions: Path, questions: Path, output: Path) -> int:
         if category not in found:
             raise SubmissionError(f"{questions}: question id {question!r} begins with none of {STAR_CATEGORIES}")
         found[category].append({"question_id": question, "answer": answers[question]})
-    write_text(output, json.dumps(found))
+    write_text(output, json_text(found))
     return len(ids)
 
 
@@ -83,7 +82,7 @@ def tvqa_submission(
     with written_whole(output) as folder:
         folder.mkdir()
         for name, content in {**answers, "meta.json": META | meta}.items():
-            write_text(folder / name, json.dumps(content))
+            write_text(folder / name, json_text(content))
     return len(answers["prediction_test_public.json"]), len(answers["prediction_val.json"])
 
 

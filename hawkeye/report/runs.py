@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import json
+import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hawkeye.annotations import AnnotationError, read_json_lines, read_span, required
+from hawkeye.annotations import AnnotationError, read_json, read_json_lines, read_span, reading, required
 from hawkeye.evaluation.settings import EvaluationSettings
 from hawkeye.evaluation.tasks import Videos
 from hawkeye.prompts import LETTERS, parse_letter
@@ -128,21 +128,23 @@ def _read_run(path: Path, name: str, videos: Path | None) -> Run:
         if not lines.exists():
             raise AnnotationError(f"{path}: holds no predictions.jsonl; has 'hawkeye evaluate' come to its end there?")
         results = _read_results(path / "results.json")
-        settings = EvaluationSettings.model_validate(results["settings"] | {"output_dir": path})
+        with reading(f"{path / 'results.json'}: 'settings'"):
+            settings = EvaluationSettings.model_validate(results["settings"] | {"output_dir": path})
     queries: list[FoundQuery] = []
     questions: list[AnsweredQuestion] = []
     seen: Counter[tuple[str, str]] = Counter()
+    in_numbers = settings is not None and settings.spans is not None
     for place, row in read_json_lines(lines):
-        video = required(row, "video_fname", str, place)
-        text = required({"question": "", **row}, "question", str, place)
-        task = required({"task": row.get("task_type", lines.stem), **row}, "task", str, place)
-        seen[video, text + task] += 1
-        key = (video, text, seen[video, text + task])
-        if "pred_answer_list" in row:
-            in_numbers = settings is not None and settings.spans is not None
-            queries.append(_query(row, key, task, place, in_numbers=in_numbers))
-        else:
-            questions.append(_question(row, key, task, place))
+        with reading(place):
+            video = required(row, "video_fname", str, place)
+            text = required({"question": "", **row}, "question", str, place)
+            task = required({"task": row.get("task_type", lines.stem), **row}, "task", str, place)
+            seen[video, text + task] += 1
+            key = (video, text, seen[video, text + task])
+            if "pred_answer_list" in row:
+                queries.append(_query(row, key, task, place, in_numbers=in_numbers))
+            else:
+                questions.append(_question(row, key, task, place))
     turns = max((len(query.ious) for query in queries), default=1)
     queries = [_padded(query, turns) for query in queries]
     return Run(name, path, queries, questions, results, _videos(settings, queries, videos))
@@ -150,9 +152,10 @@ def _read_run(path: Path, name: str, videos: Path | None) -> Run:
 
 def _read_results(path: Path) -> dict[str, Any]:
     try:
-        results: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise AnnotationError(f"{path}: cannot be read ({error}); run 'hawkeye evaluate' to its end first") from None
+        results: dict[str, Any] = read_json(path, dict)
+        required(results, "settings", dict, str(path))
+    except AnnotationError as error:
+        raise AnnotationError(f"{error}; run 'hawkeye evaluate' to its end first") from None
     return results
 
 
@@ -169,14 +172,14 @@ def _videos(
 
 def _query(row: dict[str, Any], key: Key, task: str, place: str, *, in_numbers: bool) -> FoundQuery:
     golds = tuple(_span(pair, "gt_span", place) for pair in row.get("gt_span") or [])
-    error = row.get("error")
+    error = _error(row, place)
     if error is not None or row.get("pred_span") is None:
-        duration = None if row.get("duration") is None else float(row["duration"])
+        duration = _number(row.get("duration"), "duration", place)
         return FoundQuery(key, task, golds, duration, None, (0.0,), (), (), None, error)
     duration = read_span({"start": 0.0, **row}, "start", "duration", place).end
     span = _span(row["pred_span"], "pred_span", place)
     answers = required(row, "pred_answer_list", list, place)
-    confidence = row.get("confidence")
+    confidence = _number(row.get("confidence"), "confidence", place)
     if in_numbers:
         reached = best_iou(span, golds) if golds else 0.0
         return FoundQuery(key, task, golds, duration, span, (reached,), (), (), confidence, None)
@@ -208,9 +211,20 @@ def _padded(query: FoundQuery, turns: int) -> FoundQuery:
 
 def _question(row: dict[str, Any], key: Key, task: str, place: str) -> AnsweredQuestion:
     chosen, right = (_letter(row.get(name), name, place) for name in ("pred", "gt_answer"))
-    probabilities = row.get("probabilities")
-    confidence = max(probabilities) if probabilities else None
-    return AnsweredQuestion(key, task, chosen, right, confidence, row.get("error"))
+    probabilities = [_number(value, "probabilities", place) or 0.0 for value in row.get("probabilities") or []]
+    return AnsweredQuestion(key, task, chosen, right, max(probabilities, default=None), _error(row, place))
+
+
+def _number(value: Any, key: str, place: str) -> float | None:
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise AnnotationError(f"{place}: {key!r} must hold finite numbers, not {value!r}")
+    return float(value)
+
+
+def _error(row: dict[str, Any], place: str) -> str | None:
+    return None if row.get("error") is None else str(required(row, "error", str, place))
 
 
 def _letter(text: Any, key: str, place: str) -> str | None:

@@ -206,7 +206,7 @@ def test_a_file_that_is_no_list_is_refused(text: str, message: str, tmp_path: Pa
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
-    with pytest.raises(AnnotationError, match=r"none\.json: no such annotation file"):
+    with pytest.raises(AnnotationError, match=r"none\.json: no such file"):
         read_records(tmp_path / "none.json")
 
 

@@ -204,7 +204,7 @@ def test_wrong_files(read: Any, content: str, message: str, tmp_path: Path) -> N
 
 
 def test_a_missing_file(tmp_path: Path) -> None:
-    with pytest.raises(AnnotationError, match=r"none\.json: no such annotation file"):
+    with pytest.raises(AnnotationError, match=r"none\.json: no such file"):
         read_grounding_examples(tmp_path / "none.json")
 
 

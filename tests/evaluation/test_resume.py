@@ -174,6 +174,23 @@ def test_predictions_of_two_evaluations_are_not_mixed(
     evaluate(settings(folder, *overrides, "restart=true"))
 
 
+def test_a_damaged_file_of_the_run_is_named(folder: Path) -> None:
+    evaluate(settings(folder))
+    for name, content, message in (
+        ("run.json", "", r"run\.json: not valid JSON .*restart=true"),
+        ("run.json", "[]", r"run\.json: must hold a dict, not a list: .*restart=true"),
+        ("predictions.jsonl", "[1]\n", r"predictions\.jsonl line 1: is no prediction .*restart=true"),
+        ("predictions.jsonl", '{"task": 1}\n', r"predictions\.jsonl line 1: is no prediction .*restart=true"),
+        ("predictions.jsonl", "\0\0\0\n", r"predictions\.jsonl line 1: is no prediction .*restart=true"),
+    ):
+        path = folder / "out" / name
+        whole = path.read_bytes()
+        path.write_text(content)
+        with pytest.raises(ValueError, match=message):
+            evaluate(settings(folder))
+        path.write_bytes(whole)
+
+
 def test_predictions_of_an_unknown_evaluation_are_refused(folder: Path) -> None:
     (folder / "out").mkdir()
     (folder / "out" / "predictions.jsonl").write_text("")

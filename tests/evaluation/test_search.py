@@ -206,6 +206,13 @@ def test_measured_responses_are_kept_beside_the_model(tmp_path: Path) -> None:
     assert again is not None
     assert again.queries == 12
     np.testing.assert_allclose(again.table, rule.table, atol=1e-4)
+    # A model that is sure of every answer says so after saving, too.
+    sure = Responses.of_rule()
+    sure.table[...] = [1 - 3e-9, 1e-9, 1e-9, 1e-9]
+    sure.save(tmp_path)
+    again = Responses.load(tmp_path)
+    assert again is not None
+    np.testing.assert_allclose(again.table, sure.table, rtol=1e-3)
     for content in ("", "{}", '{"queries": 1, "table": [[1]]}', '{"queries": 1, "table": "x"}'):
         path.write_text(content)
         with pytest.raises(AnnotationError, match=f"{RESPONSES_FILE}: .*run 'hawkeye calibrate' again"):

@@ -73,7 +73,7 @@ def test_words_of_annotations_cannot_become_markup(tmp_path: Path, capsys: pytes
 def test_a_run_that_is_not_there(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     status, _, error = report(capsys, tmp_path / "none.jsonl")
     assert (status, error.count("\n")) == (2, 1)
-    assert "none.jsonl: no such annotation file" in error
+    assert "none.jsonl: no such file" in error
 
 
 def test_the_notebook_analyses_runs_of_either_format(runs: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -94,7 +94,7 @@ def test_a_run_that_has_not_ended_is_refused(tmp_path: Path) -> None:
     with pytest.raises(AnnotationError, match=r"holds no predictions.jsonl; has 'hawkeye evaluate' come to its end"):
         read_runs([tmp_path])
     write(tmp_path / "predictions.jsonl", ROW)
-    with pytest.raises(AnnotationError, match=r"results.json: cannot be read"):
+    with pytest.raises(AnnotationError, match=r"results.json: no such file; run"):
         read_runs([tmp_path])
 
 
@@ -109,3 +109,25 @@ def test_a_search_by_belief_has_no_original_format(tmp_path: Path) -> None:
     write(tmp_path / "predictions.jsonl", {**ROW, "windows": [[0.0, 16.0]], "spans": [[4.0, 8.0]]})
     with pytest.raises(AnnotationError, match="line 1: found by belief"):
         write_original(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("confidence", float("nan")),
+        ("confidence", "high"),
+        ("duration", 10**400),
+        ("duration", float("inf")),
+        ("gt_span", 5),
+        ("gt_span", [[1]]),
+        ("pred_answer_list", [["beginning"]]),
+        ("pred_answer_list", 7),
+        ("spans", [[0, 1]]),
+        ("error", {"a": 1}),
+        ("question", None),
+    ],
+)
+def test_a_row_with_a_wrong_value_is_named(field: str, value: object, tmp_path: Path) -> None:
+    path = write(tmp_path / "x.jsonl", ROW, {**ROW, field: value})
+    with pytest.raises(AnnotationError, match=r"x\.jsonl line 2: "):
+        read_runs([path])
