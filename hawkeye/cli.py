@@ -14,6 +14,7 @@ from typing import Any
 
 from hawkeye.arguments import make_grammar, parse
 from hawkeye.console import DEBUG, console, one_line, say, tell_unexpected, warn
+from hawkeye.files import is_failed_write
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -44,6 +45,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except Exception as error:
         if os.environ.get(DEBUG):
             traceback.print_exc()
+        if is_failed_write(error):
+            warn(f"a file could not be written to its end; is the disk full? ({error})", kind="error")
+            return 2
         if isinstance(error, ValueError | OSError):  # VideoError, AnnotationError and ConfigError among them
             warn(error, kind="error")
             return 2

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import hashlib
 import json
@@ -16,10 +17,18 @@ from contextlib import contextmanager
 from glob import escape
 from itertools import count
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Any
 
 LOCK_FILE = ".lock"
 """In a directory that a process is at work in; it says which."""
+
+_FAILED_WRITES = re.compile(
+    r"PytorchStreamWriter failed|inline_container\.cc:\d+\] \. unexpected pos|basic_ios::clear: iostream error"  # torch
+    r"|\(os error (28|27|122)\)"  # safetensors: no space, too large, quota
+    r"|\d+ requested and \d+ written"  # numpy
+)
+"""What libraries say when a file could not be written to its end, in errors of their own types."""
 
 _writes = count()
 
@@ -61,6 +70,28 @@ def _is_running(pid: int) -> bool:
     except PermissionError:  # somebody else's
         return True
     return True
+
+
+def is_failed_write(error: BaseException) -> bool:
+    """Whether an error says that a file could not be written to its end: a full disk, a quota."""
+    return any(
+        (isinstance(each, OSError) and each.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG))
+        or _FAILED_WRITES.search(str(each))
+        for each in (error, error.__cause__, error.__context__)
+    )
+
+
+def check_writable(directory: Path) -> None:
+    """Sees to it that files can be written into a directory that is there.
+
+    Raises:
+        OSError: if not, naming the directory.
+    """
+    try:
+        with TemporaryFile(dir=directory) as file:
+            file.write(b"x")
+    except OSError as error:
+        raise OSError(f"{directory}: cannot be written to ({error.strerror or error})") from None
 
 
 @contextmanager

@@ -400,3 +400,14 @@ def test_completion_knows_commands_options_and_values(shell: str, capsys: pytest
     assert completed("ask", "--opt") == ["--options"]
     assert completed("data", "ch") == ["check"]
     assert completed("completion", "z") == ["zsh"]
+
+
+def test_a_full_disk_is_told_in_one_line(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    def write(*_: object) -> None:
+        raise RuntimeError("[enforce fail at inline_container.cc:672] . unexpected pos 704 vs 598")  # torch.save's
+
+    monkeypatch.setattr("hawkeye.cli._convert", write)
+    assert main(["convert", "a.pth", "--output", "o"]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("error: a file could not be written to its end; is the disk full? ([enforce fail")
+    assert error.count("\n") == 1

@@ -5,14 +5,30 @@ from __future__ import annotations
 import json
 import os
 import platform
+import resource
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
+from safetensors.torch import save_file
 
-from hawkeye.files import LOCK_FILE, InUseError, json_text, locked, write_json, write_text, written_whole
+from hawkeye.files import (
+    LOCK_FILE,
+    InUseError,
+    check_writable,
+    is_failed_write,
+    json_text,
+    locked,
+    write_json,
+    write_text,
+    written_whole,
+)
 
 HOLD = """
 import sys, time
@@ -93,3 +109,43 @@ def test_json_holds_finite_numbers_alone(tmp_path: Path) -> None:
         write_json(tmp_path / "a.json", [[float("-inf")]])
     write_json(tmp_path / "a.json", [{"a": 1.5}])
     assert json.loads((tmp_path / "a.json").read_text()) == [{"a": 1.5}]
+
+
+@contextmanager
+def limited_file_size(size: int) -> Iterator[None]:
+    """Files end at so many bytes, as on a full disk."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+@pytest.mark.parametrize(
+    "write",
+    [
+        lambda path: path.write_bytes(bytes(400_000)),
+        lambda path: np.save(path, np.zeros(100_000)),
+        lambda path: torch.save({"a": torch.zeros(100_000)}, path),
+        lambda path: save_file({"a": torch.zeros(100_000)}, path),
+    ],
+    ids=["Python", "numpy", "torch", "safetensors"],
+)
+def test_every_librarys_failed_write_is_known(write: Callable[[Path], object], tmp_path: Path) -> None:
+    with limited_file_size(10_000), pytest.raises(Exception) as caught:  # noqa: PT011 - the types differ
+        write(tmp_path / "a.npy")
+    assert is_failed_write(caught.value)
+
+
+@pytest.mark.parametrize("error", [ValueError("3 rows requested"), FileNotFoundError(2, "none"), RuntimeError("shape")])
+def test_other_errors_are_no_failed_writes(error: Exception) -> None:
+    assert not is_failed_write(error)
+
+
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="a directory that not even root may write to")
+def test_a_directory_that_cannot_be_written_to_is_named(tmp_path: Path) -> None:
+    check_writable(tmp_path)
+    assert list(tmp_path.iterdir()) == []
+    with pytest.raises(OSError, match=r"^/proc/self: cannot be written to \("):
+        check_writable(Path("/proc/self"))

@@ -23,6 +23,10 @@ from hawkeye.models.umt import UMTAttention, UMTVideoEncoder
 IGNORED_LABEL = -100
 """A label that the loss leaves out (transformers' convention)."""
 
+# A forked child has none of its parent's OpenMP threads, waits for them forever where more than one is to compute, and
+# so computes with one, as torch's own DataLoader workers do.
+os.register_at_fork(after_in_child=lambda: torch.set_num_threads(1))
+
 
 @dataclass
 class HawkEyeOutput(ModelOutput):
