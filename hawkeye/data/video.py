@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import stat
 from collections.abc import Sequence
 from functools import cache
@@ -17,6 +18,9 @@ from hawkeye.temporal import Span
 __all__ = ["BACKENDS", "VideoError", "VideoReader", "open_video", "read_window", "read_windows"]
 
 BACKENDS = ("pyav", "decord")
+
+_URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):/+")
+"""How addresses begin; one letter before the colon is a drive."""
 
 
 def open_video(path: str | Path, *, backend: str | None = None, fps: float | None = None) -> VideoReader:
@@ -44,6 +48,10 @@ def open_video(path: str | Path, *, backend: str | None = None, fps: float | Non
             with open(path, "rb") as file:
                 head = file.read(12)
     except (OSError, ValueError) as error:
+        if address := _URL.match(str(path)):
+            # Paths have one slash where addresses have two.
+            whole = f"{address[1]}://{str(path)[address.end() :]}"
+            raise VideoError(f"{whole}: is an address; only local files are read: download it first") from None
         raise VideoError(f"{path}: cannot be read ({one_line(error)})") from None
     # Readers are imported here, so that nothing needs a library of a kind of video that it never meets.
     if stat.S_ISDIR(status.st_mode):

@@ -23,6 +23,8 @@ def declared_end(opened: OpenFile, path: Path) -> float | None:
         return seconds
     if opened.format == "mov" and (seconds := _mp4_track_end(path, stream.id)):
         return seconds
+    if opened.format == "avi" and stream.frames and stream.average_rate:
+        return float(stream.frames / stream.average_rate)  # FFmpeg's duration is what the file's bytes suffice for
     if stream.duration:
         return float((stream.duration + (stream.start_time or 0)) * opened.time_base)
     length = opened.container.duration

@@ -18,6 +18,9 @@ from hawkeye.data.video_reader import MAX_PIXELS, VideoError, check_size, one_li
 _SCRIPTS = {"concat", "dash", "hls", "imf", "lavfi", "rtsp", "sdp", "vapoursynth", "vobsub", "webm_dash_manifest"}
 """Formats that name other files or addresses to read; a video is one file."""
 
+_LIMITS = {"max_pixels": str(MAX_PIXELS)}
+"""Options of the decoder, also for the frames that FFmpeg decodes in order to open a file."""
+
 _GENERATED_WRONGLY = {"avi"}
 """Formats without presentation times, in which those that FFmpeg makes up from decoding times are wrong."""
 
@@ -74,7 +77,9 @@ class OpenFile:
         path = file.path
         try:
             # The full path: FFmpeg takes "a:b.mp4" for a file of protocol a.
-            self.container = av.open(os.path.abspath(path), metadata_errors="replace", container_options=_options())
+            self.container = av.open(
+                os.path.abspath(path), metadata_errors="replace", options=_LIMITS, container_options=_options()
+            )
         except (av.FFmpegError, OSError, ValueError) as error:
             raise VideoError(f"{path}: cannot be read as a video ({one_line(error)})") from None
         self.format = self.container.format.name.split(",")[0]
@@ -114,7 +119,7 @@ class OpenFile:
         # Videos are read many at a time. Pictures of one slice, nearly all, gain nothing from threads within pictures;
         # and with such threads FFmpeg's H.264 decoder neither conceals damage nor flags it.
         context.thread_count = 1
-        context.options = {"max_pixels": str(MAX_PIXELS)}
+        context.options = _LIMITS
 
     @property
     def time_base(self) -> Fraction:

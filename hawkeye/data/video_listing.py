@@ -32,7 +32,7 @@ _IRREGULAR = 1.5
 """Frame lengths between two packets from which on a frame is missing between them."""
 
 _AROUND = 4
-"""Packets after a suspect one in which the loss of others shows (a suspect one ends before what is lost)."""
+"""Packets from a suspect one on among which what follows on it is (FFmpeg may mark one before the last)."""
 
 
 @dataclass(frozen=True)
@@ -126,7 +126,8 @@ def _list(file: VideoFile, opened: OpenFile, packets: Packets) -> Listing:
 
 
 def _check_joins(file: VideoFile, opened: OpenFile, packets: Packets, suspects: list[int]) -> None:
-    """Refuses a stream that lost packets. Joined streams look so to the container, but nothing is missing in them.
+    """Refuses a stream that lost packets. To the container joined streams look so, too, whose counters start anew; but
+    there a keyframe follows, the clock goes on from frame to frame, and every picture can be decoded.
 
     Raises:
         VideoError: if frames are missing, or damaged.
@@ -134,7 +135,10 @@ def _check_joins(file: VideoFile, opened: OpenFile, packets: Packets, suspects: 
     clock = np.array([np.nan if stamp is None else stamp for stamp in packets.clock], dtype=np.float64)
     longest = _IRREGULAR * max(packets.lengths, default=0)
     lost = [
-        place for place in suspects if longest and (np.diff(clock[max(0, place - 1) : place + _AROUND]) > longest).any()
+        place
+        for place in suspects
+        if not any(place < opening < place + _AROUND for opening in packets.openings)
+        or (longest and (np.diff(clock[max(0, place - 1) : place + _AROUND]) > longest).any())
     ]
     if not lost:
         decoder = file.open(continued=opened.continued)

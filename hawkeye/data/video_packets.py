@@ -19,6 +19,7 @@ class Packets:
         decoded: decoding timestamp of the same.
         lengths: length of the same in units of the timestamps, 0 where it is unknown.
         keyframes: presentation timestamps of the keyframes.
+        openings: places in `clock` of the keyframes.
         clock: decoding timestamps of all packets.
         suspects: places in `clock` of the packets of which the container misses bytes.
         cut: presentation timestamp of the last packet, if bytes of it are missing (a cut file).
@@ -31,6 +32,7 @@ class Packets:
     decoded: list[int | None] = field(default_factory=list)
     lengths: list[int] = field(default_factory=list)
     keyframes: list[int | None] = field(default_factory=list)
+    openings: list[int] = field(default_factory=list)
     clock: list[int | None] = field(default_factory=list)
     suspects: list[int] = field(default_factory=list)
     cut: int | None = None
@@ -57,6 +59,7 @@ def read_packets(opened: OpenFile) -> Packets:
             found.suspects.append(len(found.clock))
         elif packet.is_keyframe:
             found.keyframes.append(packet.pts)
+            found.openings.append(len(found.clock))
             found.is_plain &= _is_idr(packet, context)
         # What an edit list cuts off is decoded and not shown; nothing is decoded before the first keyframe.
         if found.keyframes and not packet.is_discard:
