@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from io import StringIO
@@ -91,9 +92,15 @@ def highlights(rows: list[dict[str, Any]]) -> str:
 
 
 def run(script: str, data: Path, *arguments: str, **environment: Path | str) -> str:
+    done = start(script, data, *arguments, **environment)
+    assert done.returncode == 0, done.stderr[-3000:]
+    return done.stdout
+
+
+def start(script: str, data: Path, *arguments: str, **environment: Path | str) -> subprocess.CompletedProcess[str]:
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     ready = {"PATH": path, "HAWKEYE_ENVIRONMENT": "ready", "OMP_NUM_THREADS": "1", "MODEL": "model", "DATA": "."}
-    done = subprocess.run(
+    return subprocess.run(
         ["bash", ROOT / "scripts" / "test" / script, *arguments],
         env=os.environ | ready | {name: str(value) for name, value in environment.items()},
         cwd=data,
@@ -102,8 +109,6 @@ def run(script: str, data: Path, *arguments: str, **environment: Path | str) -> 
         check=False,
         timeout=300,
     )
-    assert done.returncode == 0, done.stderr[-3000:]
-    return done.stdout
 
 
 def figures(output: Path, benchmark: str) -> dict[str, Any]:
@@ -117,7 +122,7 @@ def figures(output: Path, benchmark: str) -> dict[str, Any]:
 
 
 def test_grounding_benchmarks(data: Path, tmp_path: Path) -> None:
-    said = run("recursive_grounding.sh", data, OUTPUT=tmp_path, TURNS="2")
+    said = run("recursive_grounding.sh", data, OUTPUT=tmp_path, TURNS="2", BENCHMARKS=" ".join(GROUNDING))
     for benchmark in GROUNDING:
         grounding = figures(tmp_path, benchmark)["grounding"]
         assert (grounding["queries"], len(grounding["by_turn"])) == (2, 2)
@@ -142,6 +147,17 @@ def test_one_benchmark_with_changes(data: Path, tmp_path: Path) -> None:
     said = run("videoqa.sh", data, "limit=1", OUTPUT=tmp_path, BENCHMARKS="star")
     assert figures(tmp_path, "star")["videoqa"]["tasks"]["star"]["questions"] == 1
     assert said.count("results: ") == 1
+
+
+def test_a_missing_benchmark_does_not_stop_the_others(data: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "data"
+    shutil.copytree(data, folder)
+    (folder / "test-anno" / "charades_sta-recursive_grounding.json").unlink()
+    done = start("recursive_grounding.sh", folder, "limit=1", OUTPUT=tmp_path, BENCHMARKS="charades_sta anetc")
+    assert done.returncode == 1
+    assert sorted(path.parent.name for path in tmp_path.glob("*/results.json")) == ["anetc"]
+    assert done.stderr.splitlines()[-1].startswith("not evaluated: charades_sta (")
+    assert "charades_sta-recursive_grounding.json: no such annotation file" in done.stderr
 
 
 def half_right(query: str, window: Span) -> str:

@@ -1,6 +1,5 @@
 #!/usr/bin/env bash
-# Charades-STA, ActivityNet-Captions, NExT-GQA and QVHighlights: bash scripts/test/recursive_grounding.sh [key=value ...]
+# Charades-STA, ActivityNet-Captions and NExT-GQA, the paper's three: bash scripts/test/recursive_grounding.sh [key=value ...]
+# QVHighlights, which the paper did not measure, runs where it is asked for: BENCHMARKS=qvhighlights bash scripts/test/...
 . "$(dirname "$0")/launch.sh"
-for benchmark in ${BENCHMARKS:-charades_sta anetc nextgqa qvhighlights}; do
-    launch "$benchmark" "$@"
-done
+launch_all "${BENCHMARKS:-charades_sta anetc nextgqa}" "$@"

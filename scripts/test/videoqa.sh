@@ -1,6 +1,4 @@
 #!/usr/bin/env bash
 # MVBench, NExT-QA, TVQA and STAR: bash scripts/test/videoqa.sh [key=value ...]
 . "$(dirname "$0")/launch.sh"
-for benchmark in ${BENCHMARKS:-mvbench nextqa tvqa star}; do
-    launch "$benchmark" "$@"
-done
+launch_all "${BENCHMARKS:-mvbench nextqa tvqa star}" "$@"
