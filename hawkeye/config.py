@@ -92,7 +92,9 @@ class StageSettings(Settings):
     num_frames: int | None = Field(
         None, gt=0, description="Frames shown, chosen among the model's positions; as many as the model has by default."
     )
-    learning_rate: float = Field(gt=0, description="Peak learning rate.")
+    learning_rate: float = Field(
+        gt=0, le=1, description="Peak learning rate: about how far a step moves each weight, so hardly above 0.01."
+    )
     warmup_steps: int = Field(20, ge=0, description="Steps of linear warm-up.")
     warmup_epochs: float | None = Field(None, ge=0, description="The same in epochs, in place of `warmup_steps`.")
     schedule: Literal["cosine", "clamped_cosine"] = Field(
@@ -153,6 +155,9 @@ class TrainSettings(Settings):
     export_checkpoints: bool = Field(
         False,
         description="Write the trained weights under the original's names, as ckpt_STEP.pth, with each checkpoint.",
+    )
+    keep_checkpoints: int | None = Field(
+        2, gt=0, description="Newest checkpoints of a stage, and exported ones of the run, that are kept; null: all."
     )
     saved_precision: Literal["float32", "float16", "bfloat16"] = Field(
         "float32", description="Type of the final weights on disk."

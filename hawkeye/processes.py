@@ -61,6 +61,14 @@ def sums(*numbers: float) -> list[float]:
     return together.tolist()
 
 
+def from_main(text: str | None) -> str | None:
+    """What the main process says, on all processes; they wait for it."""
+    said = [text]
+    if distributed.is_initialized():
+        distributed.broadcast_object_list(said, group=_waiting)
+    return said[0]
+
+
 def any_of(flag: bool) -> bool:
     """Whether `flag` is set on some process."""
     return sums(flag)[0] > 0

@@ -23,6 +23,7 @@ from hawkeye.prompts import (
     qformer_text,
     trained_parts,
 )
+from hawkeye.temporal import DEFAULT_NUM_FRAMES
 
 IGNORED = -100
 """Label of a token that the loss does not count (torch's and transformers' convention)."""
@@ -117,19 +118,19 @@ class Collator:
     weights: AnswerWeights
     with_question: bool
     """Whether the Q-Former reads the question after the instruction (`HawkEyeConfig.qformer_text`)."""
-    num_frames: int | None = None
-    """Adds a blank window of so many frames, which the loss does not count, to a batch without any: for runs in which
-    all processes must go through the same modules. None leaves such batches as they are."""
+    num_frames: int = DEFAULT_NUM_FRAMES
+    """Frames of a blank window, which the loss does not count: all that a batch holds whose samples are unreadable."""
+    always_shows: bool = False
+    """Adds a blank window to every batch without any: for runs in which all processes must go through the same
+    modules."""
 
     def __call__(self, samples: Sequence[Sample | Unreadable]) -> dict[str, Any]:
         readable = [sample for sample in samples if isinstance(sample, Sample)]
         report = report_of(samples)
         shown = [sample for sample in readable if sample.frames is not None]
-        if self.num_frames is not None and not shown:
-            shown = [self._blank(self.num_frames)]
+        if not readable or (self.always_shows and not shown):
+            shown = [self._blank()]
             readable = [*readable, *shown]
-        if not readable:
-            return {"report": report}
         place = {id(sample): index for index, sample in enumerate(shown)}
         rows: list[EncodedText] = []
         looks: dict[tuple[int, str], int] = {}
@@ -155,11 +156,11 @@ class Collator:
             }
         )
 
-    def _blank(self, num_frames: int) -> Sample:
+    def _blank(self) -> Sample:
         size = self.processor.image_size
-        frames = np.zeros((num_frames, size, size, 3), dtype=np.uint8)
+        frames = np.zeros((self.num_frames, size, size, 3), dtype=np.uint8)
         turns = (Turn("", "-"),)
-        return Sample(frames, np.zeros(0), np.arange(num_frames), None, (turns,), "", is_blank=True)
+        return Sample(frames, np.zeros(0), np.arange(self.num_frames), None, (turns,), "", is_blank=True)
 
     def _encode(self, sample: Sample, turns: tuple[Turn, ...]) -> EncodedText:
         message = frames_message(list(sample.seconds)) if sample.text is None and len(sample.seconds) else ""

@@ -9,9 +9,10 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from torch import nn
 
 from hawkeye.annotations import AnnotationError
-from hawkeye.config import TrainSettings
+from hawkeye.config import ConfigError, TrainSettings
 from hawkeye.data.frame_cache import FrameCache
 from hawkeye.data.frames import FrameStore
 from hawkeye.data.sources import Source, read_source
@@ -23,6 +24,26 @@ OPENED_PER_SOURCE = 20
 """Videos of each source that are opened before training; all are looked for."""
 SHOWN = 5
 """Problems of each source that are told one by one."""
+
+
+def check_precision(settings: TrainSettings, model: nn.Module) -> None:
+    """Refuses number formats that this machine, or this run, cannot calculate with.
+
+    Raises:
+        ConfigError: naming the setting, and those that work.
+    """
+    if settings.precision == "float16" and not torch.accelerator.is_available():
+        raise ConfigError("precision float16 needs a GPU, and there is none: bfloat16 or float32 trains on a CPU")
+    frozen = any(not weight.requires_grad for weight in model.parameters())
+    # A GPU's autocast turns every operation's inputs to one type, a CPU's does not.
+    fitting = ["float32", settings.precision]
+    if torch.accelerator.is_available() and settings.precision != "float32":
+        fitting = ["float32", "float16", "bfloat16"]
+    if frozen and settings.frozen_precision not in fitting:
+        raise ConfigError(
+            f"frozen_precision {settings.frozen_precision} does not go with precision {settings.precision} here: "
+            f"set it to {' or '.join(dict.fromkeys(fitting))}"
+        )
 
 
 def read_sources(settings: TrainSettings) -> dict[str, Source]:

@@ -14,6 +14,9 @@ from hawkeye.config import TrainSettings
 BETAS = (0.9, 0.999)
 """The paper's AdamW betas."""
 
+DECAYS = "decays"
+"""Key of a parameter group that says whether weight decay applies to it."""
+
 
 def make_optimizer(model: nn.Module, settings: TrainSettings, learning_rate: float) -> Optimizer:
     """The run's optimiser over the parameters that train.
@@ -28,7 +31,8 @@ def make_optimizer(model: nn.Module, settings: TrainSettings, learning_rate: flo
     others = [p for p in trained.values() if p.ndim >= 2 and not any(p is matrix for matrix in matrices)]
     if settings.optimizer == "muon":
         adamw = AdamW(_groups(others, vectors, settings.weight_decay), lr=learning_rate, betas=BETAS)
-        muon = Muon(matrices, lr=learning_rate, weight_decay=settings.weight_decay, adjust_lr_fn="match_rms_adamw")
+        group = {"params": matrices, "weight_decay": settings.weight_decay, DECAYS: True}
+        muon = Muon([group], lr=learning_rate, adjust_lr_fn="match_rms_adamw")
         return OptimizerPair(muon, adamw)
     return AdamW(_groups(matrices + others, vectors, settings.weight_decay), lr=learning_rate, betas=BETAS)
 
@@ -41,7 +45,10 @@ def _embeddings(model: nn.Module) -> set[int]:
 
 
 def _groups(decayed: list[nn.Parameter], vectors: list[nn.Parameter], weight_decay: float) -> list[dict[str, Any]]:
-    groups = [{"params": decayed, "weight_decay": weight_decay}, {"params": vectors, "weight_decay": 0.0}]
+    groups = [
+        {"params": decayed, "weight_decay": weight_decay, DECAYS: True},
+        {"params": vectors, "weight_decay": 0.0, DECAYS: False},
+    ]
     return [group for group in groups if group["params"]]
 
 

@@ -23,10 +23,11 @@ from hawkeye.models.attention import PLAIN_ATTENTION
 from hawkeye.models.hawkeye import HawkEye
 from hawkeye.models.processing import HawkEyeProcessor
 from hawkeye.models.saved import load_to_train, save_model
-from hawkeye.training.checks import VideoCheck, check_videos, read_sources
+from hawkeye.training.checkpoints import last_checkpoint
+from hawkeye.training.checks import VideoCheck, check_precision, check_videos, read_sources
 from hawkeye.training.curve import draw_curve
 from hawkeye.training.start import choose_trained, start_model
-from hawkeye.training.trainer import StageTrainer, last_checkpoint
+from hawkeye.training.trainer import StageTrainer, check_finite
 from hawkeye.training.watch import Interrupted
 from hawkeye.training.words import WordClassifier, WordCollator, check_word_stage
 
@@ -58,6 +59,7 @@ def train(settings: TrainSettings) -> Path:
             check_word_stage(stage, sources)
     set_seed(settings.seed)
     model, processor = start_model(settings, sources)
+    check_precision(settings, model)
     for stage in settings.stages:
         frames_shown(stage, model.config.num_frames)
     frames = frame_store(settings, processor)
@@ -157,13 +159,13 @@ def run_stage(
         processor,
         settings.answer_weights,
         model.config.qformer_text == "instruction_and_question",
-        data.num_frames if arguments.world_size > 1 else None,
+        num_frames=data.num_frames,
+        always_shows=arguments.world_size > 1,
     )
     if stage.objective == "words":
         set_seed(seed)  # the same first weights, whether or not a run was stopped before this stage
         trained, collator = WordClassifier(model), WordCollator(processor, model.config.num_frames)
     last = last_checkpoint(directory)
-    processes.wait()  # the main one may be deleting what is incomplete
     if last:
         logger.info("stage %s goes on from %s", stage.name, last)
     use_quick_kernels(model, settings)
@@ -172,7 +174,11 @@ def run_stage(
         trainer.train(resume_from_checkpoint=str(last) if last else None)
     if trainer.signals.is_stopping:
         raise Interrupted(f"stopped at step {trainer.state.global_step}; the same command goes on from there")
+    trainer.check_result()
+    trainer.watch.tell(stage.name)
     weights = trainer.all_weights()
+    if settings.deepspeed is not None:
+        check_finite(weights or {}, f"stage {stage.name}")
     if processes.is_main():
         with written_whole(finished) as unfinished:
             save_model(model, unfinished, torch.float32, weights=weights)
@@ -239,7 +245,7 @@ def stage_arguments(
         dataloader_num_workers=settings.num_workers,
         remove_unused_columns=False,
         save_steps=settings.save_steps,
-        save_total_limit=2,
+        save_total_limit=settings.keep_checkpoints,
         logging_steps=settings.logging_steps,
         logging_first_step=True,
         report_to=["tensorboard"],

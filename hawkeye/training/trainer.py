@@ -4,39 +4,39 @@ from __future__ import annotations
 
 import logging
 import math
-import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, nullcontext
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR
-from transformers import Trainer, TrainerCallback, TrainingArguments
-from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
+from transformers import Trainer, TrainingArguments
 
 from hawkeye import processes
 from hawkeye.config import StageSettings, TrainSettings
 from hawkeye.data.collate import IGNORED, BatchReport, Collator
 from hawkeye.data.sources import TrainingSet
-from hawkeye.files import written_whole
-from hawkeye.models.checkpoint import to_original
-from hawkeye.models.weight_files import read_weights
+from hawkeye.training.checkpoints import FinishCheckpoint
 from hawkeye.training.optimizer import make_optimizer
-from hawkeye.training.watch import SignalWatch, StepWatch, Throughput
+from hawkeye.training.resume import ApplyChanges
+from hawkeye.training.watch import SignalWatch, StepWatch, Throughput, TrainingError
 from hawkeye.training.words import WordCollator
 
 logger = logging.getLogger(__name__)
 
-COMPLETE = "complete"
-"""An empty file that appears in a checkpoint when all else has been written."""
+MAX_OVERFLOWS = 30
+"""A gradient scaler starts at 2 ** 16 and halves after each overflow: by then it scales the loss by 2 ** -14."""
 
 
 class StageTrainer(Trainer):
     """transformers' Trainer on a schedule of windows.
 
     The loss is the weighted mean over the tokens of the whole step, so that it does not depend on how a step is split
-    among processes and batches. A batch whose loss is no finite number on any process is skipped on all.
+    among processes and batches. A batch whose loss is no finite number on any process is skipped on all: its gradients
+    count as zero. A step of which nothing is left, or whose gradients are not finite, changes no weight; with a
+    gradient scaler (float16) and under DeepSpeed, which must go through every step, it is one with zero gradients.
     """
 
     def __init__(
@@ -58,8 +58,16 @@ class StageTrainer(Trainer):
             args=arguments,
             train_dataset=data,
             data_collator=collator,
-            callbacks=[self.watch, self.signals, _FinishCheckpoint(export_to, trained)],
+            callbacks=[
+                self.watch,
+                self.signals,
+                ApplyChanges(settings, stage),
+                FinishCheckpoint(export_to, trained, settings.keep_checkpoints),
+            ],
         )
+        self._has_learned = False
+        self._overflows = 0
+        self._last_good: dict[str, Any] | None = None
         self.settings = settings
         self.stage = stage
         # The Trainer must not divide by counts of its own: `compute_loss` divides by the step's weight.
@@ -115,6 +123,8 @@ class StageTrainer(Trainer):
         self, epoch_iterator: Any, num_batches: int, device: torch.device
     ) -> tuple[list[Any], Tensor | int | None]:
         """The batches of one step, and the weight of all labels that it learns from on all processes."""
+        self._has_learned = False
+        self._watch_overflows()
         with self.throughput.waiting():
             batches, _ = super().get_batch_samples(epoch_iterator, num_batches, device)
         if self.stage.objective != "answers":
@@ -124,6 +134,49 @@ class StageTrainer(Trainer):
             if "labels" in batch:
                 weight += batch["loss_weights"][:, 1:][batch["labels"][:, 1:] != IGNORED].sum().to(device)
         return batches, self.accelerator.reduce(weight, "sum")
+
+    def _get_grad_norm(self, model: nn.Module, grad_norm: Any = None) -> Any:
+        """The gradients' norm before clipping; gradients that are not finite are dropped, and so is the step."""
+        norm = super()._get_grad_norm(model, grad_norm=grad_norm)
+        leaves_it_to_the_library = self.accelerator.scaler is not None or self.is_deepspeed_enabled
+        if norm is not None and not math.isfinite(norm) and not leaves_it_to_the_library:
+            logger.warning("the gradients' norm is %s in step %d: skipped", norm, self.state.global_step + 1)
+            model.zero_grad()
+            self.watch.count(0, 0, is_skipped=True)
+        return norm
+
+    def _watch_overflows(self) -> None:
+        """Counts the steps in a row that the library has skipped because gradients overflowed in float16.
+
+        Raises:
+            TrainingError: when lowering the loss's scale has not helped for so many that it never will.
+        """
+        self._overflows = self._overflows + 1 if self.accelerator.optimizer_step_was_skipped else 0
+        if self._overflows > MAX_OVERFLOWS:
+            raise TrainingError(
+                f"stage {self.stage.name}: the gradients were not finite in {self._overflows} steps in a row, whatever "
+                "the scale of the loss: precision=bfloat16 has a wider range"
+            )
+
+    def check_result(self) -> None:
+        """Refuses what training has made of the model if it cannot be used.
+
+        Raises:
+            TrainingError: if weights are not finite, or the loss is not for a batch for which it was.
+        """
+        assert isinstance(self.model, nn.Module)
+        check_finite(dict(self.model.named_parameters()), f"stage {self.stage.name}")
+        if self._last_good is None:
+            return
+        self.model_wrapped.eval()
+        with torch.no_grad(), self.compute_loss_context_manager():
+            count = torch.ones((), device=self.args.device) if self.stage.objective == "answers" else None
+            loss = self.compute_loss(self.model_wrapped, self._last_good, num_items_in_batch=count)
+        if processes.any_of(not bool(loss.isfinite())):
+            raise TrainingError(
+                f"stage {self.stage.name}: the loss is {loss.item()} after the last step, for a batch for which it was "
+                f"finite before: the weights are not saved; lower the learning rate {self.stage.learning_rate:g}"
+            )
 
     def all_weights(self) -> dict[str, Tensor] | None:
         """After training, every weight by its name, on the main process; None where the model itself holds them."""
@@ -142,7 +195,9 @@ class StageTrainer(Trainer):
         """The batch's share of the step's loss, times the number of processes, whose gradients are averaged."""
         if num_items_in_batch is None:
             return super().compute_loss(model, inputs, return_outputs)
-        loss = model(**inputs, loss_denominator=num_items_in_batch)["loss"] * self.args.world_size
+        # A step may have nothing to learn from, where no video of it could be read.
+        denominator = torch.where(torch.as_tensor(num_items_in_batch) > 0, num_items_in_batch, 1.0)
+        loss = model(**inputs, loss_denominator=denominator)["loss"] * self.args.world_size
         return (loss, None) if return_outputs else loss
 
     def training_step(
@@ -158,10 +213,8 @@ class StageTrainer(Trainer):
         self.watch.note_own(report)
         self.throughput.note(report, inputs)
         inputs = self._prepare_inputs(inputs)
-        loss = torch.zeros((), device=self.args.device)
-        if inputs:
-            with self.compute_loss_context_manager():
-                loss = self.compute_loss(model, inputs, num_items_in_batch=num_items_in_batch)
+        with self.compute_loss_context_manager():
+            loss = self.compute_loss(model, inputs, num_items_in_batch=num_items_in_batch)
         is_finite = bool(loss.isfinite())
         if not is_finite:
             logger.warning("the loss is %s for %s", loss.item(), "; ".join(report.places))
@@ -169,12 +222,21 @@ class StageTrainer(Trainer):
         counts = torch.tensor([len(report.places) + unreadable, unreadable, int(not is_finite)], device=loss.device)
         samples, unreadable, broken = self.accelerator.reduce(counts, "sum").tolist()
         self.watch.count(samples, unreadable, broken > 0)
-        if broken or not inputs:
-            return torch.zeros((), device=loss.device)
         if not self.loss_is_scaled_for_ga:
             loss = loss / self.current_gradient_accumulation_steps
-        # The Trainer's own way to say that the loss is scaled already.
-        self.accelerator.backward(loss, **({"scale_wrt_gas": False} if self.is_deepspeed_enabled else {}))
+        # DDP and DeepSpeed wait for the gradients of every batch, a gradient scaler for those of every step: so a
+        # batch that is skipped goes the way back too.
+        with _zero_gradients(model) if broken else nullcontext():
+            # The Trainer's own way to say that the loss is scaled already.
+            self.accelerator.backward(loss, **({"scale_wrt_gas": False} if self.is_deepspeed_enabled else {}))
+        if broken:
+            loss = torch.zeros_like(loss)
+        elif num_items_in_batch is None or num_items_in_batch > 0:
+            self._has_learned, self._last_good = True, inputs
+        if self.accelerator.sync_gradients and not (
+            self._has_learned or self.accelerator.scaler is not None or self.is_deepspeed_enabled
+        ):
+            model.zero_grad()  # optimisers leave weights without gradients alone
         return loss.detach()
 
 
@@ -189,43 +251,25 @@ def clamped_cosine(step: int, *, warmup_steps: int, num_steps: int, floor: float
     return max(floor, 0.5 * (1 + math.cos(math.pi * progress)))
 
 
-class _FinishCheckpoint(TrainerCallback):
-    """Marks a checkpoint as whole once it is, and exports its trained weights where the run asks for that."""
-
-    def __init__(self, export_to: Path | None, trained: frozenset[str]) -> None:
-        self.export_to = export_to
-        self.trained = trained
-
-    def on_save(self, args: TrainingArguments, state: Any, control: Any, **_: Any) -> None:  # noqa: ARG002
-        processes.wait()  # under DeepSpeed each process writes its part
-        if not processes.is_main():
-            return
-        directory = Path(str(args.output_dir)) / f"{PREFIX_CHECKPOINT_DIR}-{state.global_step}"
-        (directory / COMPLETE).touch()
-        if self.export_to is not None:
-            export_trained(directory, self.export_to / f"ckpt_{state.global_step}.pth", self.trained, state.global_step)
+@contextmanager
+def _zero_gradients(model: nn.Module) -> Iterator[None]:
+    """While the context is open, the way back adds zeros to the gradients of all weights, whatever it finds."""
+    hooks = [weight.register_hook(torch.zeros_like) for weight in model.parameters() if weight.requires_grad]
+    try:
+        yield
+    finally:
+        for hook in hooks:
+            hook.remove()
 
 
-def export_trained(checkpoint: Path, path: Path, trained: frozenset[str], step: int) -> None:
-    """Writes the trained weights of a checkpoint as the original does: its names, under "model"; whole or not at all.
+def check_finite(weights: Mapping[str, Tensor], where: str) -> None:
+    """Refuses weights that are not finite; of weights that DeepSpeed has split, each process looks at its part.
 
-    Args:
-        checkpoint: a directory that holds all weights under our names.
-        path: the file to write.
-        trained: our names of the weights that train.
-        step: optimiser steps so far.
+    Raises:
+        TrainingError: naming the first of them, on every process alike.
     """
-    weights = {name: weight for name, weight in read_weights(checkpoint).items() if name in trained}
-    with written_whole(path) as unfinished:
-        torch.save({"model": to_original(weights), "global_step": step}, unfinished)
-
-
-def last_checkpoint(directory: Path) -> Path | None:
-    """The last whole checkpoint of a stage; those that were being written when a process died are deleted."""
-    found = sorted(directory.glob(f"{PREFIX_CHECKPOINT_DIR}-*"), key=lambda path: int(path.name.rpartition("-")[2]))
-    whole = [path for path in found if (path / COMPLETE).exists()]
-    if processes.is_main():
-        for path in set(found).difference(whole):
-            logger.warning("%s is incomplete, and deleted", path)
-            shutil.rmtree(path)
-    return whole[-1] if whole else None
+    parts = ((name, getattr(weight, "ds_tensor", weight)) for name, weight in weights.items())
+    broken = [name for name, part in parts if part.is_floating_point() and not bool(part.isfinite().all())]
+    if processes.any_of(bool(broken)):
+        names = f", {broken[0]} among them" if broken else ""
+        raise TrainingError(f"{where}: {len(broken)} of {len(weights)} weights are not finite{names}: not saved")

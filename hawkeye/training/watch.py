@@ -48,6 +48,22 @@ class StepWatch(TrainerCallback, ExportableState):
         self.skipped = 0
         self.unreadable_by_source: Counter[str] = Counter()
 
+    def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:  # noqa: ARG002
+        """Goes on counting where a checkpoint left off; the limits are the configuration's."""
+        saved: Any = state.stateful_callbacks or {}
+        counts: dict[str, Any] = saved.get(type(self).__name__, {}).get("attributes", {})
+        for name in ("samples", "unreadable", "skipped"):
+            setattr(self, name, counts.get(name, getattr(self, name)))
+        self.unreadable_by_source = Counter(counts.get("unreadable_by_source", {}))
+
+    def tell(self, stage: str) -> None:
+        """Logs what a stage has gone without."""
+        of_sources = ", ".join(f"{name}: {count}" for name, count in sorted(self.unreadable_by_source.items()))
+        logger.info(
+            "stage %s: %d samples, %d of them unreadable%s; %d batches skipped",
+            *(stage, self.samples, self.unreadable, f" ({of_sources})" if of_sources else "", self.skipped),
+        )
+
     def state(self) -> dict[str, Any]:
         """For the Trainer's checkpoints."""
         limits = {"max_unreadable_ratio": self.max_unreadable_ratio, "max_skipped_steps": self.max_skipped_steps}

@@ -56,10 +56,11 @@ class WordClassifier(nn.Module):
         features = self.vision_layernorm(self.vision_encoder(pixel_values, frame_positions))  # [V, T * P, C]
         features = features.unflatten(1, (frame_positions.shape[1], -1))  # [V, T, P, C]
         logits = F.linear(features.mean(2), self.word_embeddings.weight, self.word_bias)
-        of_words = -(logits.float().log_softmax(-1) * words / words.sum(-1, keepdim=True)).sum(-1).mean()
+        of_words = -(logits.float().log_softmax(-1) * words / words.sum(-1, keepdim=True).clamp(min=1)).sum(-1).mean()
         places = self.place_head(features).float()  # [V, T, P, num_frames]
         targets = frame_positions[..., None].expand(places.shape[:-1])
-        return {"loss": of_words + F.cross_entropy(places.flatten(0, 2), targets.flatten())}
+        loss = of_words + F.cross_entropy(places.flatten(0, 2), targets.flatten())
+        return {"loss": loss * words.any()}  # nothing is learned of a blank window
 
 
 @dataclass(frozen=True)
@@ -79,7 +80,7 @@ class WordCollator:
         shown = shown[: len(shown) // self.num_frames * self.num_frames]
         report = report_of(samples)
         if not shown:
-            return {"report": report}
+            return self._blank() | {"report": report}
         tokenizer = self.processor.tokenizer
         words = torch.zeros(len(shown), len(tokenizer))
         for row, sample in enumerate(shown):
@@ -92,6 +93,15 @@ class WordCollator:
             "frame_positions": torch.arange(self.num_frames).expand(windows, -1),
             "words": words.unflatten(0, (windows, self.num_frames)),
             "report": report,
+        }
+
+    def _blank(self) -> dict[str, Tensor]:
+        """A window without words, of which nothing is learned."""
+        size = self.processor.image_size
+        return {
+            "pixel_values": torch.zeros(1, self.num_frames, 3, size, size),
+            "frame_positions": torch.arange(self.num_frames).expand(1, -1),
+            "words": torch.zeros(1, self.num_frames, len(self.processor.tokenizer)),
         }
 
 

@@ -143,7 +143,7 @@ def test_a_batch_of_text_has_no_pixels(processor: HawkEyeProcessor) -> None:
 
 
 def test_an_answer_of_one_dash_is_learned_and_a_blank_window_is_not(processor: HawkEyeProcessor) -> None:
-    collate = Collator(processor, AnswerWeights(), with_question=False, num_frames=2)
+    collate = Collator(processor, AnswerWeights(), with_question=False, num_frames=2, always_shows=True)
     assert collate([sample(0, "-")])["loss_weights"].sum() > 0
     row = Sample(None, np.zeros(0), np.zeros(0, dtype=int), "a dog", ((Turn("What?", "-"),),), "row")
     weights = collate([row])["loss_weights"]  # with a blank window, which text alone gets

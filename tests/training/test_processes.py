@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
@@ -30,9 +31,11 @@ def folder(folder: Path) -> Path:
     return folder
 
 
-def start_two(folder: Path, output: str, *overrides: str) -> subprocess.CompletedProcess[str]:
+def start_two(
+    folder: Path, output: str, *overrides: str, program: tuple[str, ...] = ("-m", "hawkeye")
+) -> subprocess.CompletedProcess[str]:
     launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
-    command = [*launcher, "-m", "hawkeye", "train", str(folder / "run.yaml"), f"output_dir={folder / output}", *RUN]
+    command = [*launcher, *program, "train", str(folder / "run.yaml"), f"output_dir={folder / output}", *RUN]
     paths = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
     environment = os.environ | {"PYTHONPATH": paths, "OMP_NUM_THREADS": "1"}
     return subprocess.run(
@@ -85,3 +88,64 @@ def test_two_processes_stop_with_one_message_and_go_on(folder: Path) -> None:
     assert "goes on from" in (output / "train.log").read_text()
     ours, theirs = weights(resumed), weights(uninterrupted)
     assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
+
+
+BROKEN_ON_ONE = """
+import sys
+import torch
+from hawkeye import processes
+from hawkeye.cli import main
+from hawkeye.models import HawkEye
+from hawkeye.training.trainer import StageTrainer
+
+forward, check, calls = HawkEye.forward, StageTrainer.check_result, 0
+
+def broken(model, *args, **kwargs):
+    global calls
+    output = forward(model, *args, **kwargs)
+    calls += 1
+    if calls == 4 and processes.rank() == 1:
+        output["loss"] = output["loss"] * torch.nan
+    return output
+
+def checked(trainer):
+    check(trainer)
+    if trainer.args.deepspeed is None:
+        own = torch.cat([weight.detach().flatten() for weight in trainer.model.parameters()]).double()
+        apart = abs(processes.sums(own.sum().item())[0] / 2 - own.sum().item())
+        print("apart by", apart, file=sys.stderr)
+
+HawkEye.forward, StageTrainer.check_result = broken, checked
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("how", ["ddp", "zero2", "zero3"])
+def test_a_loss_that_is_no_number_on_one_process_is_skipped_on_both(how: str, folder: Path) -> None:
+    (folder / "broken.py").write_text(BROKEN_ON_ONE)
+    overrides = [] if how == "ddp" else [f"deepspeed={ROOT / 'configs' / 'deepspeed' / how}.json"]
+    # The fourth batch is the last of the second step's two.
+    overrides += ["stages.0.windows_per_process=2", "save_steps=2"]
+    done = start_two(folder, "two", *overrides, program=(str(folder / "broken.py"),))
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert set(re.findall(r"apart by (\S+)", done.stderr)) == ({"0.0"} if how == "ddp" else set())
+    state = json.loads((folder / "two" / "one" / "checkpoint-6" / "trainer_state.json").read_text())
+    assert state["stateful_callbacks"]["StepWatch"]["attributes"]["skipped"] == 1
+    assert all(weight.isfinite().all() for weight in weights(folder / "two" / "model").values())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("how", ["ddp", "zero3"])
+def test_processes_wait_for_none_whose_samples_are_all_unreadable(how: str, folder: Path) -> None:
+    (folder / "broken.mp4").write_bytes(b"no video")
+    rows = json.loads((folder / "plain.json").read_text())
+    rows += [{"video": "broken.mp4", "QA": [{"q": "Is it light?", "a": "No."}]}] * 2
+    (folder / "plain.json").write_text(json.dumps(rows))
+    overrides = [] if how == "ddp" else [f"deepspeed={ROOT / 'configs' / 'deepspeed' / how}.json"]
+    done = start_two(folder, "two", *overrides, "stages.0.windows_per_step=2", "max_unreadable_ratio=1")
+    assert done.returncode == 0, done.stderr[-3000:]
+    state = json.loads((folder / "two" / "one" / "checkpoint-6" / "trainer_state.json").read_text())
+    counts = state["stateful_callbacks"]["StepWatch"]["attributes"]
+    assert (counts["samples"], counts["skipped"]) == (12, 0)
+    assert 0 < counts["unreadable"] < 12

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import signal
@@ -23,11 +24,30 @@ from hawkeye.training.watch import Interrupted, TrainingError
 from tests.training.runs import assert_equal_weights, settings, weights
 
 NO_CACHE = "frame_cache=null"
+ONLY_PLAIN = ("stages.0.sources={plain: 1}",)
 
 
 def one_stage(folder: Path, *overrides: str) -> Any:
     stage = "{name: one, steps: 6, windows_per_step: 4, learning_rate: 0.01, num_frames: 2, warmup_steps: 2}"
     return settings(folder, f"stages=[{stage}]", NO_CACHE, *overrides)
+
+
+def step_counts(checkpoint: Path) -> dict[str, Any]:
+    """What `StepWatch` had counted when a checkpoint was written."""
+    state = json.loads((checkpoint / "trainer_state.json").read_text())
+    return state["stateful_callbacks"]["StepWatch"]["attributes"]
+
+
+def stop_in_step(number: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lets a run die in an optimiser step, counted from 1."""
+    step = StageTrainer.training_step
+
+    def stopping(trainer: StageTrainer, *args: Any, **kwargs: Any) -> torch.Tensor:
+        if trainer.state.global_step + 1 == number:
+            raise MemoryError("no more")
+        return step(trainer, *args, **kwargs)
+
+    monkeypatch.setattr(StageTrainer, "training_step", stopping)
 
 
 def add_broken_video(folder: Path) -> None:
@@ -123,6 +143,132 @@ def test_a_loss_that_is_no_number_is_skipped_and_its_samples_named(
     log = (folder / "out" / "train.log").read_text()
     assert log.count("the loss is nan for ") == 2
     assert ".json row " in log.split("the loss is nan for ")[1].splitlines()[0]
+
+
+ONE_AT_A_TIME = ("stages.0.windows_per_step=1", "stages.0.steps=12", "max_unreadable_ratio=1")
+
+
+@pytest.mark.parametrize(
+    "how",
+    [
+        ("stages.0.windows_per_step=1",),
+        ("stages.0.windows_per_step=2", "stages.0.windows_per_process=1"),
+        ("stages.0.windows_per_step=1", "stages.0.objective=words", "stages.0.num_frames=1", *ONLY_PLAIN),
+    ],
+    ids=["one window a step", "one of two batches", "words"],
+)
+def test_a_batch_whose_only_sample_is_unreadable_is_gone_without(how: tuple[str, ...], folder: Path) -> None:
+    add_broken_video(folder)
+    model = train(one_stage(folder, "stages.0.steps=12", "max_unreadable_ratio=1", *how))
+    assert all(weight.isfinite().all() for weight in weights(model).values())
+    counts = step_counts(folder / "out" / "one" / "checkpoint-12")
+    assert 0 < counts["unreadable"] < counts["samples"]
+    assert counts["skipped"] == 0
+    log = (folder / "out" / "train.log").read_text()
+    assert f"stage one: {counts['samples']} samples, {counts['unreadable']} of them unreadable (plain: " in log
+
+
+def test_steps_without_anything_to_learn_change_no_weight(folder: Path) -> None:
+    (folder / "v.mp4").write_bytes(b"no video")
+    train(one_stage(folder, *ONE_AT_A_TIME, *ONLY_PLAIN, "save_steps=4"))
+    first, last = (folder / "out" / "one" / f"checkpoint-{step}" for step in (8, 12))
+    assert_equal_weights(first, last)
+    assert step_counts(last)["unreadable"] == 12
+
+
+class ScaledTrainer(StageTrainer):
+    """A trainer with float16's gradient scaler, which the library gives to GPUs alone."""
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self.accelerator.scaler = torch.amp.GradScaler("cpu")
+
+
+def test_a_gradient_scaler_takes_batches_of_which_nothing_is_learned(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add_broken_video(folder)
+    monkeypatch.setattr("hawkeye.training.run.StageTrainer", ScaledTrainer)
+    Broken({1, 5}).install(monkeypatch)
+    model = train(one_stage(folder, *ONE_AT_A_TIME, "max_grad_norm=null"))
+    assert all(weight.isfinite().all() for weight in weights(model).values())
+    counts = step_counts(folder / "out" / "one" / "checkpoint-12")
+    assert (counts["samples"], counts["skipped"]) == (12, 2)
+    assert counts["unreadable"] > 0
+    scaler = torch.load(folder / "out" / "one" / "checkpoint-12" / "scaler.pt", weights_only=True)
+    assert scaler["scale"] == 2**16  # none of them counts as an overflow
+
+
+def test_float16_without_an_accelerator_is_refused(folder: Path) -> None:
+    with pytest.raises(ConfigError, match=r"precision float16 needs a GPU.*: bfloat16 or float32"):
+        train(one_stage(folder, "precision=float16"))
+    frozen = "frozen=[vision_encoder, language_model]"
+    with pytest.raises(ConfigError, match=r"frozen_precision float16 does not go with precision bfloat16 here: set it"):
+        train(one_stage(folder, "precision=bfloat16", "frozen_precision=float16", frozen))
+    with pytest.raises(ConfigError, match=r"does not go with precision float32 here: set it to float32"):
+        train(one_stage(folder, "frozen_precision=bfloat16", frozen))
+    train(one_stage(folder, "precision=bfloat16", "frozen_precision=bfloat16", frozen))
+
+
+def test_gradients_that_are_no_numbers_change_no_weight(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    forward, calls = HawkEye.forward, itertools.count(1)
+
+    def explode(model: HawkEye, *args: Any, **kwargs: Any) -> Any:
+        output = forward(model, *args, **kwargs)
+        if next(calls) == 3:
+            assert output.loss is not None
+            output.loss.register_hook(lambda gradient: gradient * torch.inf)
+        return output
+
+    monkeypatch.setattr(HawkEye, "forward", explode)
+    model = train(one_stage(folder))
+    assert all(weight.isfinite().all() for weight in weights(model).values())
+    assert " in step 3: skipped" in (folder / "out" / "train.log").read_text()
+    assert step_counts(folder / "out" / "one" / "checkpoint-6")["skipped"] == 1
+
+
+def test_a_run_whose_losses_end_as_no_numbers_leaves_no_model(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    Broken(set(range(4, 100))).install(monkeypatch)
+    with pytest.raises(TrainingError, match=r"stage one: the loss is nan after the last step"):
+        train(one_stage(folder))
+    assert not (folder / "out" / "model").exists()
+    assert not (folder / "out" / "one" / "finished").exists()
+
+
+def test_weights_that_the_saved_type_cannot_hold_are_not_saved(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    forward = HawkEye.forward
+
+    def grow(model: HawkEye, *args: Any, **kwargs: Any) -> Any:
+        with torch.no_grad():
+            model.extra_query_tokens.fill_(1e6)
+        return forward(model, *args, **kwargs)
+
+    monkeypatch.setattr(HawkEye, "forward", grow)
+    with pytest.raises(ConfigError, match=r"saved_precision 'float16': the weight 'extra_query_tokens' has numbers up"):
+        train(one_stage(folder, "saved_precision=float16"))
+    assert not (folder / "out" / "model").exists()
+    train(one_stage(folder, "saved_precision=float32"))
+
+
+def test_learning_rates_that_destroy_the_weights_are_refused(folder: Path) -> None:
+    with pytest.raises(ConfigError, match=r"'stages.0.learning_rate' is 1e\+30"):
+        one_stage(folder, "stages.0.learning_rate=1.0e+30")
+
+
+def test_counts_go_on_after_a_resume_and_the_limits_are_the_new_ones(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Broken({1, 2}).install(monkeypatch)
+    stop_in_step(5, monkeypatch)
+    with pytest.raises(MemoryError):
+        train(one_stage(folder, "save_steps=2", "max_skipped_steps=2"))
+    monkeypatch.undo()
+    Broken({1}).install(monkeypatch)
+    with pytest.raises(TrainingError, match="in 3 batches, more than max_skipped_steps=2"):
+        train(one_stage(folder, "save_steps=2", "max_skipped_steps=2"))
+    monkeypatch.undo()
+    train(one_stage(folder, "save_steps=2", "max_skipped_steps=3"))
+    assert step_counts(folder / "out" / "one" / "checkpoint-6")["samples"] == 24
 
 
 def test_too_many_such_losses_stop_the_run(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

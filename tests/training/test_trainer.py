@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from hawkeye.config import ConfigError, StageSettings
+from hawkeye.training.checkpoints import COMPLETE, last_checkpoint, mark_complete
 from hawkeye.training.run import split_step
-from hawkeye.training.trainer import COMPLETE, clamped_cosine, last_checkpoint
+from hawkeye.training.trainer import clamped_cosine
 
 
 @pytest.mark.parametrize(
@@ -55,3 +56,29 @@ def test_incomplete_checkpoints_are_deleted_and_passed_over(tmp_path: Path) -> N
         (tmp_path / f"checkpoint-{step}" / COMPLETE).touch()
     assert last_checkpoint(tmp_path) == tmp_path / "checkpoint-100"
     assert not (tmp_path / "checkpoint-110").exists()
+
+
+@pytest.mark.parametrize("damage", ["cut", "flipped", "gone", "manifest"])
+def test_a_damaged_checkpoint_is_set_aside_for_the_one_before(
+    damage: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    for step in (9, 10):
+        (tmp_path / f"checkpoint-{step}" / "part").mkdir(parents=True)
+        (tmp_path / f"checkpoint-{step}" / "part" / "state.json").write_text("{}")
+        (tmp_path / f"checkpoint-{step}" / "weights").write_bytes(b"12345678")
+        mark_complete(tmp_path / f"checkpoint-{step}")
+    assert last_checkpoint(tmp_path) == tmp_path / "checkpoint-10"
+    newest = tmp_path / "checkpoint-10"
+    match damage:
+        case "cut":
+            (newest / "weights").write_bytes(b"1234")
+        case "flipped":
+            (newest / "weights").write_bytes(b"12345679")
+        case "gone":
+            (newest / "part" / "state.json").unlink()
+        case "manifest":
+            (newest / COMPLETE).write_text("[")
+    assert last_checkpoint(tmp_path) == tmp_path / "checkpoint-9"
+    assert "checkpoint-10 is damaged (" in caplog.text
+    assert last_checkpoint(tmp_path) == tmp_path / "checkpoint-9"
+    assert (tmp_path / "damaged-checkpoint-10" / "weights").exists()
