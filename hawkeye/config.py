@@ -47,7 +47,8 @@ class SourceSettings(Settings):
     file: str = Field(
         "{name}",
         description="Where in that folder a row's video lies: {name}, its {stem}, {suffix}, {stem:.3} (three letters "
-        "of it), {thousands} (the thousand that its number is in, '03000-04000').",
+        "of it), {thousands} (the thousand that its number is in, '03000-04000'). A final .* stands for any ending: a "
+        "folder of frames, or .mp4, .mkv, .webm and the like.",
     )
     fps: float | None = Field(None, gt=0, description="Frames per second of folders of frames.")
     where: str = Field("", description="Where the annotations and the videos are to be had.")

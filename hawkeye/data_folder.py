@@ -13,7 +13,8 @@ from rich.table import Table
 
 from hawkeye.annotations import AnnotationError
 from hawkeye.config import ConfigError, TrainSettings, load_settings
-from hawkeye.data.sources import file_of, read_source
+from hawkeye.data.locations import locate
+from hawkeye.data.sources import read_source
 from hawkeye.data.video import VideoError, open_video
 from hawkeye.evaluation.examples import Example, read_grounding_examples, read_qa_examples
 from hawkeye.evaluation.settings import AnnotationFile, EvaluationSettings
@@ -178,8 +179,8 @@ def _of_benchmark(path: Path, data: Path, file: AnnotationFile, read: Reader, se
     def paths(read: Reader) -> tuple[int, list[Path], list[str]]:
         bad_rows: list[str] = []
         examples = read(annotations, bad_rows)
-        names = [file_of(example.video, file.file, example.place) for example in examples]
-        return len(examples), [videos / name for name in names], bad_rows
+        found = [locate(videos, example.video, file.file, example.place) for example in examples]
+        return len(examples), found, bad_rows
 
     return Expected(path.name, annotations, videos, file.fps, settings.source, partial(paths, read))
 

@@ -38,8 +38,8 @@ def write_media(path: Path, fps: float | None) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     if fps is not None:
         path.mkdir(exist_ok=True)
-        for number, frame in enumerate(frames[: round(8 * fps)]):
-            Image.fromarray(frame).save(path / f"{number:05d}.jpg")
+        for number in range(round(8 * fps)):
+            Image.fromarray(frames[number % len(frames)]).save(path / f"{number:05d}.jpg")
     elif path.suffix == ".gif":
         first, *others = map(Image.fromarray, frames)
         first.save(path, save_all=True, append_images=others, duration=500)

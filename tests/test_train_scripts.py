@@ -16,7 +16,7 @@ import yaml
 from PIL import Image
 
 from hawkeye.config import TrainSettings, load_settings
-from hawkeye.data.sources import file_of
+from hawkeye.data.locations import file_of
 from hawkeye.models import HawkEye
 from hawkeye.models.checkpoint import from_original
 from hawkeye.prompts import CHOICE_SENTENCES, frames_message

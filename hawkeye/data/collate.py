@@ -89,10 +89,11 @@ def answer_weights(turns: Sequence[Turn], text: str, settings: AnswerWeights) ->
 
 @dataclass(frozen=True)
 class BatchReport:
-    """What a batch was made of, for messages: the places of its samples, and what could not be read."""
+    """What a batch was made of, for messages: the places of its samples, what could not be read, and what was odd."""
 
     places: tuple[str, ...]
     unreadable: tuple[Unreadable, ...]
+    warnings: tuple[str, ...] = ()
 
 
 def report_of(samples: Sequence[Sample | Unreadable]) -> BatchReport:
@@ -100,6 +101,7 @@ def report_of(samples: Sequence[Sample | Unreadable]) -> BatchReport:
     return BatchReport(
         tuple(sample.place for sample in samples if isinstance(sample, Sample)),
         tuple(sample for sample in samples if isinstance(sample, Unreadable)),
+        tuple(sample.warning for sample in samples if isinstance(sample, Sample) and sample.warning),
     )
 
 

@@ -13,8 +13,10 @@ from torch.utils.data import Dataset
 from hawkeye.annotations import AnnotationError
 from hawkeye.config import ConfigError, SourceSettings, StageSettings, nearest
 from hawkeye.data.clock import choose_frames
+from hawkeye.data.durations import compare_durations
 from hawkeye.data.frames import FrameStore, ShownVideo
 from hawkeye.data.instruction import Record, read_records
+from hawkeye.data.locations import file_of, locate
 from hawkeye.data.segments import check_templates, draw_window, plain_turns, turns_about, turns_in
 from hawkeye.data.video import VideoError
 from hawkeye.prompts import Turn
@@ -37,25 +39,7 @@ class Source:
         if record.video is None:
             return None
         assert self.videos is not None
-        return self.videos / file_of(record.video, self.settings.file, record.place)
-
-
-def file_of(video: str, template: str, place: str) -> str:
-    """The file that the video name of a row at `place` stands for (`SourceSettings.file`).
-
-    Raises:
-        AnnotationError: naming the row, if the template asks for something that the name does not have.
-    """
-    path = Path(video)
-    digits = "".join(sign for sign in path.stem if sign.isdigit())
-    fields: dict[str, str] = {"name": video, "stem": path.stem, "suffix": path.suffix}
-    if digits:
-        thousand = int(digits) // 1000 * 1000
-        fields["thousands"] = f"{thousand:05d}-{thousand + 1000:05d}"
-    try:
-        return template.format(**fields)
-    except (KeyError, ValueError, IndexError) as error:
-        raise AnnotationError(f"{place}: video {video!r} does not fit the pattern {template!r} ({error})") from None
+        return locate(self.videos, record.video, self.settings.file, record.place)
 
 
 @dataclass(frozen=True)
@@ -71,6 +55,7 @@ class Sample:
         place: file and row of the first of them, for messages.
         source: name of its source.
         is_blank: whether it only keeps the model's modules busy: nothing of it is learned.
+        warning: what is odd about its video, or empty.
     """
 
     frames: np.ndarray | None
@@ -81,6 +66,7 @@ class Sample:
     place: str
     source: str = ""
     is_blank: bool = False
+    warning: str = ""
 
 
 @dataclass(frozen=True)
@@ -191,11 +177,12 @@ class TrainingSet(Dataset["Sample | Unreadable"]):
             return Unreadable(record.place, source.name, str(error))
 
     def _sample(self, source: Source, record: Record, video: ShownVideo, rng: np.random.Generator) -> Sample:
+        warning = compare_durations(record.duration, video.duration, record.place) or ""
         window, drawn = draw_window(record, source.settings, rng, self.num_frames)
         window = window or Span(0.0, video.duration)
         frames, seconds, positions = self._read(video, window, rng)
         conversations = self._conversations(source, record, window, drawn, video.duration, rng)
-        return Sample(frames, seconds, positions, None, conversations, record.place, source.name)
+        return Sample(frames, seconds, positions, None, conversations, record.place, source.name, warning=warning)
 
     def _read(
         self, video: ShownVideo, window: Span, rng: np.random.Generator

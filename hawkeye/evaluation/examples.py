@@ -3,17 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
-from hawkeye.annotations import AnnotationError, parse_rows, read_json_lines, read_json_list, read_span, required
+from hawkeye.annotations import (
+    AnnotationError,
+    parse_rows,
+    read_duration,
+    read_json_lines,
+    read_json_list,
+    read_span,
+    read_window,
+    required,
+)
 from hawkeye.prompts import LETTERS
 from hawkeye.temporal import Span
 
 QVHIGHLIGHTS_NAMES = {"vid": "video", "query": "question", "relevant_windows": "answer"}
 """What QVHighlights (Lei et al., 2021) calls the fields of a row."""
+ANSWER_KEYS = ("span", "answer", "relevant_windows")
+"""The published files say `answer`, or the last in QVHighlights; the original's evaluation looks for `span`."""
 
 
 @dataclass(frozen=True)
@@ -25,6 +36,8 @@ class Example:
     id: str
     """The row's `qid`, which one video's rows must not share; the file's name and row where there is none."""
     video: str
+    duration: float | None = field(default=None, kw_only=True, compare=False)
+    """Seconds that the row gives the whole video, to be compared with the file's; None where it does not."""
 
     @property
     def key(self) -> str:
@@ -51,7 +64,7 @@ class QAExample(Example):
     candidates: tuple[str, ...]
     answer: int | None
     window: Span | None = None
-    """The part of the video to show; all of it where None."""
+    """The part of the video to show, one moment where it is empty, as two of TVQA's are; all of it where None."""
 
     def is_right(self, index: int) -> bool | None:
         """Whether a candidate reads as the right one does, full stops aside; None where that is not told."""
@@ -64,9 +77,9 @@ ExampleType = TypeVar("ExampleType", bound=Example)
 def read_grounding_examples(path: Path, skipped: list[str] | None = None) -> list[GroundingExample]:
     """Reads a recursive-grounding annotation file: a JSON list, or with the ending .jsonl one object a line.
 
-    A row's annotation is `answer` (or `span`): one `[start, end]` or several, in seconds; it may end after the video,
-    as published ones do. Fields may have QVHighlights' names. Only rows that have them, or a file's lines, may lack
-    the annotation, all or none: a server keeps those of QVHighlights' test set.
+    A row's annotation is `answer` (or `span`): one `[start, end]` or several, in seconds; it may end after the video
+    and start a little before 0, as published ones do. Fields may have QVHighlights' names. Rows that have them, a
+    file's lines, and rows that say null or an empty list may lack the annotation, all or none: test sets keep it.
 
     Args:
         skipped: where given, a bad row is left out, and what is wrong with it is added here.
@@ -74,30 +87,43 @@ def read_grounding_examples(path: Path, skipped: list[str] | None = None) -> lis
     Raises:
         AnnotationError: naming the file, the row (from 0) and the value that is wrong.
     """
-    rows = [row for _, row in read_json_lines(path)] if path.suffix == ".jsonl" else read_json_list(path)
-    renamed = [_renamed(row) for row in rows]
-    may_lack = path.suffix == ".jsonl" or renamed != rows
-    answered = not may_lack or any("answer" in row for row in renamed if isinstance(row, dict))
-    return _read(path, renamed, partial(_grounding_example, answered=answered), skipped)
+    raw = _raw_rows(path)
+    rows = [row for row in raw if isinstance(row, dict)]
+    answers = [row[key] for row in rows for key in ANSWER_KEYS if key in row]
+    told = any(answer not in (None, []) for answer in answers)
+    # In other files, rows without annotations are rows whose fields have other names.
+    renamed = any(name in row for row in rows for name in QVHIGHLIGHTS_NAMES)
+    may_lack = path.suffix == ".jsonl" or renamed or bool(answers)
+    parse = partial(_grounding_example, answered=told or not may_lack)
+    return _read(path, list(map(_plain, raw)), parse, skipped)
 
 
-def _renamed(row: Any) -> Any:
-    """A row with our names of its fields; what is no row is refused later."""
+def _raw_rows(path: Path) -> list[Any]:
+    return [row for _, row in read_json_lines(path)] if path.suffix == ".jsonl" else read_json_list(path)
+
+
+def _plain(row: Any) -> Any:
+    """A row with our names of its fields, without those that are null: nothing is told there.
+
+    What is no row is refused later.
+    """
     if not isinstance(row, dict):
         return row
     ours = {name: other for name, other in QVHIGHLIGHTS_NAMES.items() if other not in row}
-    return {ours.get(name, name): value for name, value in row.items()}
+    return {ours.get(name, name): value for name, value in row.items() if value is not None}
 
 
 def read_qa_examples(path: Path, skipped: list[str] | None = None) -> list[QAExample]:
-    """Reads a multiple-choice annotation file; answers are compared without full stops.
+    """Reads a multiple-choice annotation file, a JSON list or (.jsonl) one row a line.
+
+    Answers are compared without full stops.
 
     Either all rows have an answer or none, as in test sets whose answers a server keeps. Of candidates that read the
     same, as some published rows have them, any is right where one is.
 
     Args, Raises: as `read_grounding_examples` has them.
     """
-    examples = _read(path, read_json_list(path), _qa_example, skipped)
+    examples = _read(path, list(map(_plain, _raw_rows(path))), _qa_example, skipped)
     for example in examples:
         if (example.answer is None) != (examples[0].answer is None):
             raise AnnotationError(f"{example.place}: 'answer' is in some rows and not in others")
@@ -137,13 +163,11 @@ def _grounding_example(row: dict[str, Any], place: str, example_id: str, *, answ
     if not isinstance(held_out, bool | None):
         raise AnnotationError(f"{place}: 'held_out' must be true or false, not {held_out!r}")
     golds = _golds(row, place) if answered else ()
-    return GroundingExample(
-        place, example_id, _text(row, "video", place), _text(row, "question", place), golds, held_out
-    )
+    video, query = _text(row, "video", place), _text(row, "question", place)
+    return GroundingExample(place, example_id, video, query, golds, held_out, duration=read_duration(row, place))
 
 
 def _golds(row: dict[str, Any], place: str) -> tuple[Span, ...]:
-    # The published files say `answer`; the original's evaluation looks for `span`.
     key = "span" if "span" in row else "answer"
     value = required(row, key, list, place)
     several = value if value and isinstance(value[0], list) else [value]
@@ -152,11 +176,10 @@ def _golds(row: dict[str, Any], place: str) -> tuple[Span, ...]:
     golds = tuple(
         read_span({"start": start, "end": end}, "start", "end", f"{place}: {key!r}") for start, end in several
     )
-    if "duration" in row:
-        end = read_span({"start": 0.0, "duration": row["duration"]}, "start", "duration", place).end
-        for gold in golds:
-            if gold.start >= end:
-                raise AnnotationError(f"{place}: {key!r} {value!r} begins after the video's {end} seconds")
+    end = read_duration(row, place)
+    for gold in golds:
+        if end is not None and gold.start >= end:
+            raise AnnotationError(f"{place}: {key!r} {value!r} begins after the video's {end} seconds")
     return golds
 
 
@@ -167,9 +190,6 @@ def _qa_example(row: dict[str, Any], place: str, example_id: str) -> QAExample:
     if not 2 <= len(candidates) <= len(LETTERS):
         raise AnnotationError(f"{place}: 'candidates' must be 2 to {len(LETTERS)}, not {len(candidates)}")
     answer = _answer(row, candidates, place) if "answer" in row else None
-    window = read_span(row, "start", "end", place) if "start" in row or "end" in row else None
-    if window is not None and window.duration == 0:
-        raise AnnotationError(f"{place}: nothing is shown between 'start' {window.start} and 'end' {window.end}")
     return QAExample(
         place,
         example_id,
@@ -177,7 +197,8 @@ def _qa_example(row: dict[str, Any], place: str, example_id: str) -> QAExample:
         _text(row, "question", place),
         tuple(candidates),
         answer,
-        window,
+        read_window(row, place),
+        duration=read_duration(row, place),
     )
 
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from hawkeye.annotations import AnnotationError
 from hawkeye.evaluation.examples import GroundingExample, QAExample
 from hawkeye.evaluation.grounding import Candidate, Grounding, GroundingTurn
 from hawkeye.evaluation.metrics import Target
 from hawkeye.evaluation.spans import SpanAnswer
 from hawkeye.evaluation.videoqa import ChoiceAnswer
-from hawkeye.prompts import LETTERS, lettered
+from hawkeye.prompts import lettered, parse_option
 from hawkeye.temporal import Choice, Span, best_iou, whole_window_choice
 
 Row = dict[str, Any]
@@ -196,7 +197,10 @@ class QAPrediction:
         """Reads a line that `as_row` made."""
         if "error" in row:
             return cls(row["task"], example, error=row["error"])
-        answer = ChoiceAnswer(LETTERS.index(row["pred"][1]), tuple(row["probabilities"]))
+        index = parse_option(row["pred"], example.candidates)
+        if index is None:
+            raise AnnotationError(f"{example.place}: the prediction {row['pred']!r} names none of its candidates")
+        answer = ChoiceAnswer(index, tuple(row["probabilities"]))
         return cls(row["task"], example, answer, row["video_secs"])
 
     def as_row(self) -> Row:

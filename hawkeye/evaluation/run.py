@@ -14,6 +14,7 @@ from tqdm import tqdm
 from hawkeye import processes
 from hawkeye.annotations import WAY_OUT, AnnotationError, read_json
 from hawkeye.config import ConfigError, nearest
+from hawkeye.data.durations import compare_durations
 from hawkeye.data.video import VideoError, open_video
 from hawkeye.evaluation.answering import Answerer
 from hawkeye.evaluation.examples import Example, ExampleType, read_grounding_examples, read_qa_examples
@@ -124,7 +125,7 @@ def read_tasks(settings: EvaluationSettings, skipped: list[str]) -> list[Task[An
             questions = [question for question in questions if (question.video, question.id) in queried]
         else:
             questions = _share(questions, settings, name)
-        tasks.append(MultipleChoice(name, questions, _videos(settings, file)))
+        tasks.append(MultipleChoice(name, questions, _videos(settings, file), file.shown))
     if not tasks:
         raise ConfigError(f"evaluation {settings.name!r}: neither 'grounding' nor 'videoqa' names an annotation file")
     names = [task.name for task in tasks]
@@ -286,8 +287,16 @@ def _answer_chunk(answerer: Answerer, chunk: list[Item]) -> list[Row]:
             media = {(path_of(item), item[0].videos.fps): None for item in chunk}
             readers = {(path, fps): stack.enter_context(open_video(path, fps=fps)) for path, fps in media}
             rows: list[Row] = []
-            for task in {id(task): task for task, _ in chunk}.values():
-                examples = [example for other, example in chunk if other is task]
+            fitting: list[Item] = []
+            for task, example in chunk:
+                found = readers[task.videos.path(example), task.videos.fps].duration
+                try:
+                    compare_durations(example.duration, found, example.place)
+                    fitting.append((task, example))
+                except VideoError as error:
+                    rows.append(task.failed(example, str(error)).as_row())
+            for task in {id(task): task for task, _ in fitting}.values():
+                examples = [example for other, example in fitting if other is task]
                 asked = [(readers[task.videos.path(example), task.videos.fps], example) for example in examples]
                 rows += [prediction.as_row() for prediction in task.predict(answerer, asked)]
             return rows
@@ -312,7 +321,11 @@ def _summary(settings: EvaluationSettings, items: Sequence[Item], rows: Sequence
     elif queries:
         summary["spans"] = summarise_spans(queries)
     if settings.videoqa:
-        summary["videoqa"] = summarise_qa({name: found[name] for name in settings.videoqa})
+        answered = {name: found[name] for name in settings.videoqa}
+        summary["videoqa"] = summarise_qa(answered)
+        cut = [name for name, predictions in answered.items() if any(each.example.window for each in predictions)]
+        if cut:
+            summary["shown"] = {name: settings.videoqa[name].shown for name in cut}
     if settings.grounded_qa is not None:
         summary["grounded_qa"] = summarise_grounded_qa(queries, found[settings.grounded_qa])
     summary["failures"] = [
@@ -320,4 +333,17 @@ def _summary(settings: EvaluationSettings, items: Sequence[Item], rows: Sequence
         for (_, example), row in zip(items, rows)
         if "error" in row
     ]
+    summary["duration_warnings"] = _duration_warnings(items, rows)
     return summary
+
+
+def _duration_warnings(items: Sequence[Item], rows: Sequence[Row]) -> list[str]:
+    """What to tell of videos whose length is not the annotated one, once for each video."""
+    told: dict[str, str] = {}
+    for (_, example), row in zip(items, rows):
+        found = row.get("duration", row.get("video_secs"))
+        if "error" not in row and found is not None and example.video not in told:
+            warning = compare_durations(example.duration, found, example.place)
+            if warning:
+                told[example.video] = warning
+    return list(told.values())

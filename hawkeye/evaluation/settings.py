@@ -24,6 +24,10 @@ MOST_TURNS = 128
 """Belief has 129 windows to ask about, and recursion reaches double precision after about 50 turns."""
 
 
+Shown = Literal["annotated", "whole"]
+"""What of a video a question shows: the seconds that its row names, or all of it."""
+
+
 class SpanSettings(Settings):
     """How to ask a model that was trained to answer with numbers."""
 
@@ -48,6 +52,10 @@ class AnnotationFile(Settings):
     videos: Path | None = Field(None, description="Folder in `data_dir` of its videos; the run's by default.")
     file: str = Field("{name}", description="Where in that folder a row's video lies, as in training sources.")
     fps: float | None = Field(None, gt=0, description="Frames per second of folders of frames.")
+    shown: Shown = Field(
+        "annotated",
+        description="Of multiple-choice questions with a start and an end: show those seconds, or the whole video.",
+    )
 
     @model_validator(mode="before")
     @classmethod

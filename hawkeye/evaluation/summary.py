@@ -31,11 +31,15 @@ DEFINITIONS = {
     "unparsable": "answers in numbers that name no span; they count as wrong",
     "questions_per_query": "mean number of questions asked about a query, failed ones left out",
     "miou": "mean over queries of the highest intersection over union of the span with an annotated one, in seconds",
-    "r1@0.3": "share of queries whose IoU is at least 0.3",
+    "r1@0.3": "share of queries whose IoU is at least 0.3 (as is usual; the original's script asks for more than 0.3)",
     "r1@0.5": "share of queries whose IoU is at least 0.5",
     "r1@0.7": "share of queries whose IoU is at least 0.7",
     "by_turn": "the figures after each turn; a walk that stopped early keeps its span",
     "accuracy": "share of right answers; of the average, the mean of the tasks' accuracies",
+    "shown": "what of their videos a task's questions show: annotated, the seconds from a row's start to its end; or "
+    "whole, all of it, also what comes after the end (as the original shows STAR's)",
+    "duration_warnings": "videos whose length differs from the annotated duration by more than 2 %; examples of those "
+    "that differ by more than 20 % fail",
     "random": "the expectation if every option is as probable as the others",
     "always the middle": "the figures of always answering 'middle'",
     "whole-window rule": "the figures of the answer that training asks for about an uncropped window, turn by turn",

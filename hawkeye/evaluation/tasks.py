@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from hawkeye.data.sources import file_of
+from hawkeye.data.locations import locate
 from hawkeye.data.video import VideoReader
 from hawkeye.evaluation.answering import Answerer
 from hawkeye.evaluation.examples import Example, ExampleType, GroundingExample, QAExample
 from hawkeye.evaluation.grounding import Query, ask_once, check_grounding, option_rng
 from hawkeye.evaluation.predictions import Crop, GroundingPrediction, Prediction, QAPrediction, Row, SpanPrediction
 from hawkeye.evaluation.search import find
-from hawkeye.evaluation.settings import Decoding, SpanSettings, Strategy
+from hawkeye.evaluation.settings import Decoding, Shown, SpanSettings, Strategy
 from hawkeye.evaluation.spans import ask_spans, check_span
 from hawkeye.evaluation.videoqa import ChoiceQuestion, answer, check_choice
 from hawkeye.temporal import Span, sample_window, whole_window_choice
@@ -34,7 +34,7 @@ class Videos:
         Raises:
             AnnotationError: if its video's name does not fit the pattern `file`.
         """
-        return self.folder / file_of(example.video, self.file, example.place)
+        return locate(self.folder, example.video, self.file, example.place)
 
 
 Asked = Sequence[tuple[VideoReader, ExampleType]]
@@ -175,6 +175,7 @@ class MultipleChoice:
     name: str
     examples: list[QAExample]
     videos: Videos
+    shown: Shown = "annotated"
 
     def check(self, answerer: Answerer, example: QAExample) -> None:
         """See `Task`."""
@@ -183,7 +184,10 @@ class MultipleChoice:
     def predict(self, answerer: Answerer, asked: Asked[QAExample]) -> list[QAPrediction]:
         """See `Task`."""
         questions = [
-            ChoiceQuestion(reader, example.question, example.candidates, example.window) for reader, example in asked
+            ChoiceQuestion(
+                reader, example.question, example.candidates, example.window if self.shown == "annotated" else None
+            )
+            for reader, example in asked
         ]
         return [
             QAPrediction(self.name, example, found, reader.duration)

@@ -47,6 +47,7 @@ class StepWatch(TrainerCallback, ExportableState):
         self.unreadable = 0
         self.skipped = 0
         self.unreadable_by_source: Counter[str] = Counter()
+        self._told: set[str] = set()
 
     def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:  # noqa: ARG002
         """Goes on counting where a checkpoint left off; the limits are the configuration's."""
@@ -71,10 +72,14 @@ class StepWatch(TrainerCallback, ExportableState):
         return {"args": limits, "attributes": counts | {"unreadable_by_source": dict(self.unreadable_by_source)}}
 
     def note_own(self, report: BatchReport) -> None:
-        """Tells which samples of this process's batch could not be read."""
+        """Logs which samples of this process's batch could not be read, and, once for each row, which are odd."""
         for sample in report.unreadable:
             self.unreadable_by_source[sample.source] += 1
             logger.warning("dropped %s of source %s: %s", sample.place, sample.source, sample.reason)
+        for warning in report.warnings:
+            if warning not in self._told:
+                self._told.add(warning)
+                logger.warning("odd sample %d: %s", len(self._told), warning)
 
     def count(self, samples: int, unreadable: int, is_skipped: bool) -> None:
         """Counts a batch of all processes together.

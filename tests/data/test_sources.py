@@ -13,7 +13,7 @@ import pytest
 from hawkeye.annotations import AnnotationError
 from hawkeye.config import ConfigError, SourceSettings, StageSettings, TrainSettings
 from hawkeye.data.frame_cache import FrameCache
-from hawkeye.data.sources import Source, TrainingSet, read_source
+from hawkeye.data.sources import Sample, Source, TrainingSet, Unreadable, read_source
 from hawkeye.prompts import CHOICE_SENTENCES
 from hawkeye.temporal import Choice
 from hawkeye.training.checks import read_sources
@@ -202,3 +202,20 @@ def test_a_way_to_represent_segments_needs_rows_about_segments(folder: Path) -> 
 def test_a_source_of_videos_needs_their_folder(folder: Path) -> None:
     with pytest.raises(AnnotationError, match="source 'x': its rows name videos"):
         read_source("x", SourceSettings(annotations="plain.json"), folder)
+
+
+@pytest.mark.parametrize(("duration", "outcome"), [(24.3, "fits"), (25.0, "odd"), (36.0, "refused"), (None, "fits")])
+def test_a_row_s_duration_is_compared_with_the_video_s(
+    duration: float | None, outcome: str, folder: Path, tmp_path: Path
+) -> None:
+    path = tmp_path / "rows.json"
+    path.write_text(json.dumps([{**grounding_row("a.mp4", 2, 6), "duration": duration}]))
+    source = read_source("g", SourceSettings(annotations=path, videos="."), folder)
+    sample = training_set(folder, {"g": source}, {"g": 1.0})[0]
+    told = f"{path} row 0: the annotated 'duration' is {duration or 0:g} s, the video is 24 s long"
+    if outcome == "refused":
+        assert isinstance(sample, Unreadable)
+        assert sample.reason.startswith(told)
+    else:
+        assert isinstance(sample, Sample)
+        assert sample.warning == (told if outcome == "odd" else "")

@@ -109,6 +109,43 @@ def test_annotations_may_end_after_their_video(tmp_path: Path) -> None:
     assert example.golds == (Span(1, 2.5),)
 
 
+@pytest.mark.parametrize(("start", "found"), [(-0.2, 0.0), (-0.5, 0.0), (-0.51, None)])
+def test_a_span_that_starts_a_little_before_the_video_starts_with_it(
+    start: float, found: float | None, tmp_path: Path
+) -> None:
+    path = write(tmp_path, [QUERY, {**QUERY, "answer": [[start, 2.5]]}])
+    if found is None:
+        with pytest.raises(AnnotationError, match=r"row 1: 'answer': 'start' must be a time in seconds, not -0\.51"):
+            read_grounding_examples(path)
+    else:
+        assert read_grounding_examples(path)[1].golds == (Span(found, 2.5),)
+
+
+def test_null_means_not_given(tmp_path: Path) -> None:
+    (query,) = read_grounding_examples(write(tmp_path, [{**QUERY, "duration": None, "held_out": None, "qid": None}]))
+    assert (query.duration, query.held_out, query.id) == (None, None, "rows-0")
+    (question,) = read_qa_examples(write(tmp_path, [{**QUESTION, "start": None, "end": None, "answer": None}]))
+    assert (question.window, question.answer) == (None, None)
+
+
+@pytest.mark.parametrize("nothing", [None, []])
+@pytest.mark.parametrize("name", ["answer", "span", "relevant_windows"])
+def test_spans_that_no_row_gives_are_kept_by_their_owner(name: str, nothing: object, tmp_path: Path) -> None:
+    row = {"video": "v.mp4", "question": "it jumps", name: nothing}
+    (query,) = read_grounding_examples(write(tmp_path, [row]))
+    assert query.golds == ()
+
+
+def test_either_file_type_holds_either_dataset_s_rows(tmp_path: Path) -> None:
+    row = {"qid": 1, "vid": "v", "query": "a", "relevant_windows": [[0, 1]], "duration": 150}
+    (listed,) = read_grounding_examples(write(tmp_path, [row]))
+    (query,) = read_grounding_examples(write_lines(tmp_path, {**QUERY, "duration": 9}))
+    assert (listed.video, listed.query, listed.golds, listed.duration) == ("v", "a", (Span(0, 1),), 150)
+    assert (query.video, query.query, query.golds, query.duration) == ("v.mp4", "it jumps", (Span(1, 2.5),), 9)
+    (question,) = read_qa_examples(write_lines(tmp_path, QUESTION))
+    assert question.question == "What?"
+
+
 def test_candidates_that_read_the_same_are_all_right(tmp_path: Path) -> None:
     row = {**QUESTION, "candidates": ["A dog.", "A cat", "A cat."]}
     (example,) = read_qa_examples(write(tmp_path, [row]))
@@ -153,7 +190,7 @@ def without(row: dict[str, Any], key: str) -> dict[str, Any]:
         ({**QUERY, "answer": [1, "2"]}, "'answer': 'end' must be a time in seconds, not '2'"),
         ({**QUERY, "answer": [1, True]}, "'answer': 'end' must be a time in seconds, not True"),
         ({**QUERY, "duration": 0.9}, r"'answer' \[1, 2.5\] begins after the video's 0.9 seconds"),
-        ({**QUERY, "duration": None}, "'duration' must be a time in seconds, not None"),
+        ({**QUERY, "duration": 0}, "'duration' must be a time in seconds, not 0"),
         ({**QUERY, "span": [3, 2]}, "'span': 'start' 3.0 lies after 'end' 2.0"),
         ({**QUERY, "held_out": "yes"}, "'held_out' must be true or false, not 'yes'"),
         ([1, 2], r"must be a mapping, not \[1, 2\]"),
@@ -178,7 +215,6 @@ def test_wrong_grounding_rows(row: Any, message: str, tmp_path: Path) -> None:
         ({**QUESTION, "answer": 1}, "'answer' must be str, not 1"),
         ({**QUESTION, "start": 2, "end": 1}, "'start' 2.0 lies after 'end' 1.0"),
         ({**QUESTION, "start": 2}, "'end' must be a time in seconds, not None"),
-        ({**QUESTION, "start": 2, "end": 2}, "nothing is shown between 'start' 2.0 and 'end' 2.0"),
         ({**QUESTION, "question": ""}, "'question' is empty"),
     ],
 )

@@ -101,3 +101,46 @@ def test_unknown_fields_and_broken_files_are_named(tmp_path: Path, capsys: pytes
     assert main([*command, "--meta", "x"]) == 2
     assert "--meta takes field=value, not 'x'" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
+
+
+def original_lines(videos: list[str], letters: str) -> list[dict[str, Any]]:
+    """Predictions as the original writes them: no ids, in the questions' order."""
+    return [
+        {"task_type": "STAR", "video_fname": f"data/videos/{video}", "video_secs": 9.0, "pred": f"({letter}) it"}
+        for video, letter in zip(videos, letters)
+    ]
+
+
+@pytest.mark.parametrize("suite", ["star", "tvqa"])
+def test_the_original_s_predictions_are_matched_by_their_order(
+    suite: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """STAR's questions are the converted ones, TVQA's its own."""
+    rows = GOLDEN[suite]["converted"] if suite == "star" else GOLDEN[suite]["rows"]
+    videos = [row["video"] if suite == "star" else f"frames/{row['vid_name']}" for row in rows]
+    letters = "ABCDABCDABCD"[: len(rows)]
+    questions = tmp_path / "questions"
+    questions.write_text(json.dumps(rows) if suite == "star" else "".join(json.dumps(row) + "\n" for row in rows))
+    predictions = tmp_path / "predictions.jsonl"
+    command = ["submit", suite, str(predictions), str(questions), "--output", str(tmp_path / "out")]
+    if suite == "tvqa":
+        command += ["--val", str(predictions), str(questions)]
+    write_lines(predictions, original_lines(videos, letters))
+    assert main(command) == 0
+    written = json.loads((tmp_path / "out" if suite == "star" else tmp_path / "out/prediction_val.json").read_text())
+    if suite == "star":
+        written = {row["question_id"]: row["answer"] for category in written.values() for row in category}
+    ids = [str(row["qid"]) for row in rows]
+    assert written == {name: "ABCD".index(letter) for name, letter in zip(ids, letters)}
+    capsys.readouterr()
+    for wrong, message in (
+        (original_lines(videos[:-1], letters), f"there are {len(rows) - 1} lines and {len(rows)} questions"),
+        (
+            original_lines([*videos[:-1], "x.mp4"], letters),
+            "is about video 'data/videos/x.mp4', but question",
+        ),
+        (original_lines(videos, letters[:-1] + "Z"), f"an answer that names no candidate: {ids[-1]}"),
+    ):
+        write_lines(predictions, wrong)
+        assert main(command) == 2
+        assert message in capsys.readouterr().err

@@ -24,6 +24,14 @@ def test_unreadable_samples_are_told_and_limited(caplog: pytest.LogCaptureFixtur
         watch.count(1, 0, is_skipped=False)
 
 
+def test_odd_samples_are_told_once(caplog: pytest.LogCaptureFixture) -> None:
+    watch = StepWatch(max_unreadable_ratio=0.02, max_skipped_steps=0)
+    for _ in range(2):
+        watch.note_own(BatchReport(("row 0",), (), ("row 0: another length", "row 3: another length")))
+    told = [record.getMessage() for record in caplog.records]
+    assert told == ["odd sample 1: row 0: another length", "odd sample 2: row 3: another length"]
+
+
 def test_skipped_batches_are_limited() -> None:
     watch = StepWatch(max_unreadable_ratio=1, max_skipped_steps=1)
     watch.count(4, 0, is_skipped=True)
