@@ -149,6 +149,7 @@ def test_one_benchmark_with_changes(data: Path, tmp_path: Path) -> None:
     assert said.count("results: ") == 1
 
 
+@pytest.mark.slow
 def test_a_missing_benchmark_does_not_stop_the_others(data: Path, tmp_path: Path) -> None:
     folder = tmp_path / "data"
     shutil.copytree(data, folder)
