@@ -181,7 +181,7 @@ def _processor(
 
 def _read_tokenizer(name: str, config: HawkEyeConfig) -> ReadTokenizer:
     text = config.text_config
-    words = read_tokenizer(name, text.vocab_size)
+    words = read_tokenizer(name, text.vocab_size, text.model_type)
     # Prompts begin with the tokenizer's BOS: what the configuration says of special tokens must be the same.
     for key in ("bos_token_id", "eos_token_id", "pad_token_id"):
         setattr(text, key, getattr(words.tokenizer, key))

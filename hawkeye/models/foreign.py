@@ -133,12 +133,14 @@ def check_shard_name(index: Path, name: str) -> None:
         raise WeightFileError(f"{index}: the shard {name!r} lies outside the model's directory, which is refused")
 
 
-def read_json_object(path: Path) -> dict[str, Any]:
-    """A JSON file of a model's directory that must hold an object.
+def read_json_object(path: Path, default: dict[str, Any] | None = None) -> dict[str, Any]:
+    """A JSON file of a model's directory that must hold an object; `default` where there is no such file.
 
     Raises:
         ConfigError: naming the file.
     """
+    if default is not None and not path.exists():
+        return default
     try:
         content = json.loads(path.read_text(encoding="utf-8-sig"))
     except (OSError, ValueError, RecursionError) as error:

@@ -109,6 +109,7 @@ class HawkEyeProcessor(ProcessorMixin):
         directory = Path(pretrained_model_name_or_path)
         if directory.is_dir() and not (directory / QFORMER_TOKENIZER).is_dir():
             raise ValueError(f"{directory} has no folder {QFORMER_TOKENIZER!r}, the tokenizer of the Q-Former")
+        kwargs = {"trust_remote_code": False} | kwargs  # the library asks on the terminal otherwise
         processor: HawkEyeProcessor = super().from_pretrained(pretrained_model_name_or_path, *args, **kwargs)
         return processor
 

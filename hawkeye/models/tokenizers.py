@@ -60,7 +60,7 @@ def sample_prompt() -> str:
     return conversation([turn], frames_message([0.5 * index for index in range(12)])).replace(VISUAL_MARKER, "")
 
 
-def read_tokenizer(name: str, rows: int) -> ReadTokenizer:
+def read_tokenizer(name: str, rows: int, model_type: str) -> ReadTokenizer:
     """The tokenizer of a language model whose table of embeddings has `rows` rows.
 
     Mended: blank special tokens become those of the tokenizer's class; the class "LLaMATokenizer" of early files is
@@ -70,12 +70,13 @@ def read_tokenizer(name: str, rows: int) -> ReadTokenizer:
     Args:
         name: a directory, or a name on the Hub.
         rows: the table's.
+        model_type: of the language model; LLaMA's has LlamaTokenizer where no class is named.
 
     Raises:
         ConfigError: naming the directory, where the tokenizer cannot be used.
     """
     mended: list[str] = []
-    with _mended_files(name, mended) as directory:
+    with _mended_files(name, model_type, mended) as directory:
         try:
             tokenizer = foreign.load(AutoTokenizer, directory, "the tokenizer")
         except ConfigError as error:
@@ -90,7 +91,7 @@ def read_tokenizer(name: str, rows: int) -> ReadTokenizer:
 
 
 @contextmanager
-def _mended_files(name: str, mended: list[str]) -> Iterator[str]:
+def _mended_files(name: str, model_type: str, mended: list[str]) -> Iterator[str]:
     """The directory of a tokenizer; a copy of its small files where something in them must be another."""
     directory = Path(name)
     if not directory.is_dir():
@@ -107,6 +108,12 @@ def _mended_files(name: str, mended: list[str]) -> Iterator[str]:
             content = foreign.read_json_object(directory / config)
             if (fixed := _mended_entries(content, config, mended)) != content:
                 changed[config] = fixed
+    is_sentencepiece = (directory / "tokenizer.model").is_file() and not (directory / "tokenizer.json").is_file()
+    config, *_ = TOKENIZER_FILES
+    content = changed.get(config) or foreign.read_json_object(directory / config, default={})
+    if model_type == "llama" and is_sentencepiece and not content.get("tokenizer_class"):
+        changed[config] = content | {"tokenizer_class": "LlamaTokenizer"}
+        mended.append(f"{config}: no class is named: LlamaTokenizer, the language model's, is used")
     if not changed:
         yield name
         return
