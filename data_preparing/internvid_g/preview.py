@@ -14,7 +14,7 @@ from tqdm import tqdm
 from data_preparing.internvid_g.files import one_row, read_scenes, rows_by_video
 from data_preparing.internvid_g.runner import Row
 from data_preparing.internvid_g.settings import ChainSettings
-from hawkeye.annotations import read_json_lines
+from hawkeye.annotations import AnnotationError, read_json_lines, read_span, required
 from hawkeye.data.thumbnails import thumbnails
 from hawkeye.data.video import VideoError, open_video
 from hawkeye.files import write_text
@@ -57,9 +57,14 @@ def write_preview(settings: ChainSettings, output: Path, limit: int = SHOWN_VIDE
     merged = rows_by_video(merged_path, "merge")
     scores = rows_by_video(settings.path(settings.scores), "score")
     dataset: dict[str, list[Row]] = {}
-    for _, row in read_json_lines(settings.path(settings.dataset)):
-        dataset.setdefault(row["video"], []).append(row)
+    for place, row in read_json_lines(settings.path(settings.dataset)):
+        required(row, "caption", str, place)
+        required(row, "duration", (int, float), place)
+        dataset.setdefault(required(row, "video", str, place), []).append(row)
     names = list(dataset)
+    for name in names:
+        if name not in scenes or name not in merged:
+            raise AnnotationError(f"{settings.path(settings.dataset)}: its video {name} has no scenes in {scenes_path}")
     names = (
         [names[place] for place in sorted({int(place) for place in np.linspace(0, len(names) - 1, limit)})]
         if names
@@ -95,23 +100,25 @@ def _shown(
     scores: Sequence[Row],
     dataset: Sequence[Row],
 ) -> ShownVideo:
-    duration = float(dataset[0]["duration"])
+    duration = max(float(dataset[0]["duration"]), 1e-3)  # a timeline needs some length
 
     def bar(kind: str, span: Span, text: str = "") -> Bar:
         start, end = min(span.start, duration), min(span.end, duration)
         return Bar(kind, 100 * start / duration, 100 * (end - start) / duration, text)
 
-    kept = {(row["start_sec"], row["end_sec"], row["caption"]) for row in dataset}
+    kept = {(row.get("start_sec"), row.get("end_sec"), row["caption"]) for row in dataset}
     lines = [
         ("scenes", [bar(f"scene{place % 2}", scene, str(place)) for place, scene in enumerate(scenes)]),
         ("merged", [bar(f"merged{place % 2}", scene, str(place)) for place, scene in enumerate(merged)]),
     ]
     for row in scores:
-        span = Span(row["start_sec"], row["end_sec"])
-        is_kept = (span.start, span.end, row["caption"]) in kept
-        lines.append((f"fits {row['clip_sim']:.3f}", [bar("kept" if is_kept else "lost", span, row["caption"])]))
+        span, caption = read_span(row, "start_sec", "end_sec", name), required(row, "caption", str, name)
+        is_kept = (span.start, span.end, caption) in kept
+        fits = required(row, "clip_sim", (int, float), name)
+        lines.append((f"fits {fits:.3f}", [bar("kept" if is_kept else "lost", span, caption)]))
     for row in dataset:
-        segment, context = Span(row["start_sec"], row["end_sec"]), Span(row["neg_start_sec"], row["neg_end_sec"])
+        segment = read_span(row, "start_sec", "end_sec", name)
+        context = read_span(row, "neg_start_sec", "neg_end_sec", name)
         lines.append(("negative span", [bar("context", context), bar("kept", segment, row["caption"])]))
     frames, problem = _frames(settings.path(settings.videos) / name)
     return ShownVideo(name, duration, frames, problem, lines)

@@ -12,7 +12,7 @@ from rich.table import Table
 from data_preparing.internvid_g.chain import STAGES
 from data_preparing.internvid_g.runner import log_of
 from data_preparing.internvid_g.settings import ChainSettings
-from hawkeye.annotations import AnnotationError, read_json_lines, read_span
+from hawkeye.annotations import AnnotationError, read_json_lines, read_span, required
 from hawkeye.tables import table
 
 PERCENTILES = (5, 50, 95)
@@ -60,14 +60,15 @@ def dataset_figures(settings: ChainSettings) -> dict[str, float | list[float]]:
         raise AnnotationError(f"{path}: holds no rows")
     segments = np.array([read_span(row, "start_sec", "end_sec", place).duration for place, row in rows])
     contexts = np.array([read_span(row, "neg_start_sec", "neg_end_sec", place).duration for place, row in rows])
-    distinct = {(row["video"], row["start_sec"], row["end_sec"]) for _, row in rows}
+    videos = [required(row, "video", str, place) for place, row in rows]
+    distinct = {(video, row["start_sec"], row["end_sec"]) for video, (_, row) in zip(videos, rows)}
     return {
-        "videos": len({row["video"] for _, row in rows}),
+        "videos": len(set(videos)),
         "captions": len(rows),
         "segments": len(distinct),
         "segment seconds": _lengths(segments),
         "negative span seconds": _lengths(contexts),
-        "segment share of negative span": _lengths(segments / contexts),
+        "segment share of negative span": _lengths(segments / np.maximum(contexts, 1e-3)),
     }
 
 

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 from transformers import AutoConfig
 
+from hawkeye.config import ConfigError
 from hawkeye.models import foreign
 from hawkeye.models.checkpoint import DROPPED, UNUSED, UnknownKeyError, from_original
 from hawkeye.models.configuration import HawkEyeConfig
@@ -103,11 +104,16 @@ def read_source(path: Path, config: HawkEyeConfig, ignore: Sequence[str] = ()) -
 
     Raises:
         WeightFileError: if it cannot be read, or holds an entry that nothing accounts for.
+        ConfigError: if a pattern of `ignore` is no regular expression.
     """
+    reasons = [*((rule, "the model computes it") for rule in DROPPED), *UNUSED]
+    for pattern in ignore:
+        try:
+            reasons.append((re.compile(pattern), "as asked"))
+        except re.error as error:
+            raise ConfigError(f"--ignore {pattern!r} is no regular expression ({error})") from None
     model_type = model_type_of(path)
     entries = read_weights(path)
-    reasons = [*((rule, "the model computes it") for rule in DROPPED), *UNUSED]
-    reasons += [(re.compile(pattern), "as asked") for pattern in ignore]
     ignored = {}
     for key in entries:
         reason = next((reason for rule, reason in reasons if rule.fullmatch(key)), _beyond(key, config))

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from data_preparing.internvid_g.__main__ import main
 from data_preparing.internvid_g.files import rows_by_video
 from data_preparing.internvid_g.local_engine import run_local
 from data_preparing.internvid_g.runner import Log, Outcome, log_folder, run_stage
@@ -60,3 +62,27 @@ def test_a_damaged_line_of_a_log_is_named(tmp_path: Path) -> None:
         AnnotationError, match=r"log\.jsonl line 2: is damaged .*; delete the line to do its video again"
     ):
         Log(log.path)
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"video": 3},
+        {"video": "v.mp4", "caption": "x", "duration": "9"},
+        {"video": "v.mp4", "caption": "x", "duration": 9},
+        {"video": "w.mp4", "caption": "x", "duration": 9, "start_sec": 1, "end_sec": 2},
+    ],
+)
+def test_rows_that_cannot_be_shown_are_named(
+    row: dict[str, Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "c.yaml").write_text(f"folder: {tmp_path}\n")
+    for name in ("scenes", "scenes_merged"):
+        (tmp_path / f"{name}.jsonl").write_text('{"video_fname": "v.mp4", "scenes": []}\n')
+    (tmp_path / "captions_scored.jsonl").write_text("")
+    (tmp_path / "final_dataset.jsonl").write_text(json.dumps(row) + "\n")
+    for what in ("preview", "stats"):
+        assert main([what, "--config", str(tmp_path / "c.yaml")]) == 2
+        error = capsys.readouterr().err
+        assert error.count("error: ") == 1
+        assert "Traceback" not in error

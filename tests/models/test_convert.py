@@ -19,6 +19,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from hawkeye.cli import main
+from hawkeye.config import ConfigError
 from hawkeye.models import HawkEye, HawkEyeConfig, HawkEyeProcessor
 from hawkeye.models.assembly import WeightFileError
 from hawkeye.models.checkpoint import computed_entries, to_original
@@ -260,6 +261,8 @@ def test_what_does_not_fit_is_refused_and_nothing_is_written(
         torch.save(tuned | change, file)
         refused(run, published, message, *TUNED)
     torch.save(tuned | {"surprise.weight": torch.ones(3)}, file)
+    with pytest.raises(ConfigError, match=r"--ignore '\(' is no regular expression"):
+        run(*TUNED, output="ignored", ignore=["("])
     run(*TUNED, output="ignored", ignore=[r"surprise\..*"])
     file.write_bytes(file.read_bytes()[:-100])
     refused(run, published, r"hawkeye\.pth: truncated", *TUNED)
