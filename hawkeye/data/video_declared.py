@@ -43,14 +43,15 @@ def _of_clock(text: str) -> float | None:
 def is_whole_matroska(path: Path) -> bool:
     """Whether a Matroska file is as long as its segment says; False where it does not say."""
     with open(path, "rb") as file:
+        length = file.seek(0, 2)
+        file.seek(0)
         for _ in range(2):  # the EBML header, then the segment
             name, size = file.read(4), _ebml_size(file)
-            if size is None:
+            if size is None or file.tell() + size > length:
                 return False
-            end = file.tell() + size
             if name == b"\x18\x53\x80\x67":
-                return end <= file.seek(0, 2)
-            file.seek(end)
+                return True
+            file.seek(size, 1)
     return False
 
 

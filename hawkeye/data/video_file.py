@@ -136,7 +136,7 @@ class OpenFile:
         clock = ContinuousClock(
             self.time_base, (self.rates or [UNTIMED_RATE])[0], is_discontinuous=self.is_discontinuous
         )
-        for packet in self.container.demux(self.stream):
+        for packet in self._demux():
             if self.continued:
                 shift = clock.shift(packet.dts, packet.duration or 0)
                 packet.dts = None if packet.dts is None else packet.dts + shift
@@ -144,6 +144,16 @@ class OpenFile:
                 if packet.pts is not None and packet.dts is not None and clock.is_jump(packet.pts - packet.dts):
                     # FFmpeg made it up, from a packet on the other side of the jump.
                     packet.pts = None
+            yield packet
+
+    def _demux(self) -> Iterator[av.Packet]:
+        packets = self.container.demux(self.stream)
+        while True:
+            try:
+                packet = next(packets)
+            except (StopIteration, IndexError):
+                # PyAV's loop fails on streams that begin inside the file, once ours has ended.
+                return
             yield packet
 
     def frames(self, *, with_cut: bool = False) -> Iterator[av.VideoFrame]:

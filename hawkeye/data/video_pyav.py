@@ -51,6 +51,7 @@ class PyAVReader(VideoReader):
             self.place.setdefault(int(stamp), index)
         self.damaged: set[int] = set()
         self.opened: OpenFile | None = self.file.open(continued=listing.continued)
+        self.is_fresh = True
         self.reformatter = VideoReformatter()
         self.orientations: dict[int, Orientation] = {}
         self.size: tuple[int, int] | None = None
@@ -84,12 +85,14 @@ class PyAVReader(VideoReader):
     def _start(self, keyframe: int) -> None:
         """Goes to a keyframe; the frames that come out of the decoder from there on are walked over."""
         if keyframe == 0:
-            self._open_file.close()
-            self.walk = iter(())
-            self.opened = self.file.open(continued=self.listing.continued)
+            if not self.is_fresh:
+                self._open_file.close()
+                self.walk = iter(())
+                self.opened = self.file.open(continued=self.listing.continued)
         else:
             self.file.check()
             self._open_file.seek(int(self.timestamps[keyframe]))
+        self.is_fresh = False
         self.position = -1
         # The walk knows nothing of the reader: a cycle would keep decoders alive until the garbage collector runs.
         self.walk = _numbered(self._decoded(), None if self.listing.counted else self.place)

@@ -173,6 +173,13 @@ def _joined(
     return write
 
 
+def _new_stream(path: Path) -> None:
+    """An MPEG-TS in which another stream begins after the film's end; players and FFmpeg show the film."""
+    first = _part(path, 0)
+    write_video(path, numbered_frames(24)[::-1], x264=CLOSED, container_options={"mpegts_start_pid": "400"})
+    path.write_bytes(first + path.read_bytes())
+
+
 def _renumber(data: bytearray) -> None:
     """Makes the continuity counters of an MPEG-TS go on where its parts meet."""
     counters: dict[int, int] = {}
@@ -357,6 +364,7 @@ KINDS = [
     Kind("jump.ts", _joined(0, 1000), JOINED, 6.0, JOINED_NUMBERS),
     Kind("back.ts", _joined(1000, 0), JOINED, 6.0, JOINED_NUMBERS),
     Kind("segments.ts", _joined(0, 3), JOINED, 6.0, JOINED_NUMBERS),
+    Kind("new_stream.ts", _new_stream),
     Kind("twice_counted.ts", _joined(0, 0, counters_go_on=True), JOINED, 6.0, JOINED_NUMBERS),
     Kind("shifted_counted.ts", _joined(0, 0.0625, counters_go_on=True), JOINED, 6.0, JOINED_NUMBERS),
     Kind("jump_counted.ts", _joined(0, 1000, counters_go_on=True), JOINED, 6.0, JOINED_NUMBERS),
