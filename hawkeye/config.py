@@ -363,6 +363,6 @@ def differences(known: dict[str, Any], new: dict[str, Any], prefix: str = "") ->
 
 
 def _by_name(value: Any) -> Any:
-    if isinstance(value, list) and all(isinstance(item, dict) and "name" in item for item in value):
+    if isinstance(value, list) and value and all(isinstance(item, dict) and "name" in item for item in value):
         return {item["name"]: item for item in value}
     return value

@@ -12,7 +12,7 @@ from transformers import TrainingArguments, set_seed
 from transformers.integrations.deepspeed import unset_hf_deepspeed_config
 
 from hawkeye import processes
-from hawkeye.config import ConfigError, StageSettings, TrainSettings, differences
+from hawkeye.config import ConfigError, StageSettings, TrainSettings, load_settings
 from hawkeye.data.collate import Collator
 from hawkeye.data.frame_cache import FrameCache
 from hawkeye.data.frames import FrameFiles, FrameStore
@@ -23,9 +23,10 @@ from hawkeye.models.attention import PLAIN_ATTENTION
 from hawkeye.models.hawkeye import HawkEye
 from hawkeye.models.processing import HawkEyeProcessor
 from hawkeye.models.saved import load_to_train, save_model
-from hawkeye.training.checkpoints import last_checkpoint
+from hawkeye.training.checkpoints import last_checkpoint, step_of
 from hawkeye.training.checks import VideoCheck, check_precision, check_videos, read_sources
 from hawkeye.training.curve import draw_curve
+from hawkeye.training.resume import changes_of, check_changes, keep_data
 from hawkeye.training.start import choose_trained, start_model
 from hawkeye.training.trainer import StageTrainer, check_finite
 from hawkeye.training.watch import Interrupted
@@ -46,6 +47,7 @@ def train(settings: TrainSettings) -> Path:
         Interrupted: after Ctrl-C or SIGTERM, when all is saved.
     """
     final = settings.output_dir / "model"
+    check_changes(settings)
     if final.exists():
         logger.warning("%s: this run has finished; delete it, or choose another output_dir, to train again", final)
         return final
@@ -66,6 +68,7 @@ def train(settings: TrainSettings) -> Path:
     with processes.first_of_node():
         checks = check_videos(settings, sources, frames)
     if processes.is_main():
+        keep_data(settings, sources)
         keep_settings(settings)
     describe(model, sources, checks)
     for index, stage in enumerate(settings.stages):
@@ -81,11 +84,11 @@ def train(settings: TrainSettings) -> Path:
 
 def keep_settings(settings: TrainSettings) -> None:
     """Writes the resolved configuration; where an earlier go of the run had another, says what is different."""
-    path, told = settings.output_dir / "config.yaml", settings.model_dump(mode="json")
+    path = settings.output_dir / "config.yaml"
     if path.exists():
-        for change in differences(yaml.safe_load(path.read_text(encoding="utf-8")), told):
+        for change in changes_of(load_settings(path, TrainSettings), settings):
             logger.warning("this run goes on with another configuration: %s", change)
-    write_text(path, yaml.safe_dump(told, sort_keys=False))
+    write_text(path, yaml.safe_dump(settings.model_dump(mode="json"), sort_keys=False))
 
 
 def frame_store(settings: TrainSettings, processor: HawkEyeProcessor) -> FrameStore:
@@ -166,6 +169,10 @@ def run_stage(
         set_seed(seed)  # the same first weights, whether or not a run was stopped before this stage
         trained, collator = WordClassifier(model), WordCollator(processor, model.config.num_frames)
     last = last_checkpoint(directory)
+    if last and step_of(last) > arguments.max_steps:
+        raise ConfigError(
+            f"stage {stage.name!r}: {step_of(last)} steps are done, but the configuration now has {arguments.max_steps}"
+        )
     if last:
         logger.info("stage %s goes on from %s", stage.name, last)
     use_quick_kernels(model, settings)
