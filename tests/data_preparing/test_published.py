@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import codecs
 import csv
+import importlib
 import json
+import re
+import shlex
+import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -225,3 +229,31 @@ def test_byte_order_marks_change_nothing(name: str, tmp_path: Path) -> None:
             argument = copy
         marked.append(argument)
     assert convert(main, marked, tmp_path / "marked.json") == convert(main, arguments, tmp_path / "plain.json")
+
+
+def commands_of_the_readme() -> list[list[str]]:
+    text = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8").replace("\\\n", " ")
+    lines = [line for line in text.splitlines() if re.match(r"python -m data_preparing\.(?!shapes|internvid)", line)]
+    return [shlex.split(line)[2:] for line in lines]
+
+
+@pytest.mark.parametrize("command", commands_of_the_readme(), ids=lambda command: " ".join(command[:3]))
+def test_the_readme_s_commands_work_as_printed(
+    command: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = {
+        "nextgqa_test.csv": "test.csv",
+        "STAR_val.json": "STAR_test.json",
+        "Charades_v1.csv": "Charades_v1_train.csv",
+    }
+    if "nextqa-test" in command:
+        names |= {"nextqa_test.csv": "test.csv", "nextgqa_test.csv": "unused.csv"}
+    for path in PUBLISHED.iterdir():
+        name = names.get(path.name, path.name)
+        shutil.copy(path, tmp_path / name.removeprefix("anet_"))
+    monkeypatch.chdir(tmp_path)
+    module = importlib.import_module(command[0])
+    assert module.main(command[1:]) == 0
+    (written,) = (tmp_path / "data").rglob("*.json")
+    assert json.loads(written.read_text())
+    assert str(written.relative_to(tmp_path)) == command[-1]
