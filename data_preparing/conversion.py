@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
 from hawkeye.annotations import AnnotationError
+from hawkeye.console import guarded, say, warn
 from hawkeye.files import write_json
 
 SHOWN = 10
@@ -88,22 +88,22 @@ def run(convert: Callable[[argparse.Namespace, Conversion], list[Row]], options:
         The exit status: 0, or 2 after an error, told in one line; nothing is written then.
     """
     conversion = Conversion(options.skip_bad_rows)
-    try:
-        rows = convert(options, conversion)
-        if not rows:
-            raise AnnotationError(f"{options.output_fname}: there is no row to write")
-        write_json(options.output_fname, rows)
-    except (ValueError, OSError) as error:
-        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
-        return 2
-    finally:
-        for text in conversion.skipped[:SHOWN]:
-            print(f"skipped: {text}", file=sys.stderr)
-        if len(conversion.skipped) > SHOWN:
-            print(f"skipped: {len(conversion.skipped) - SHOWN} more", file=sys.stderr)
-    print(f"{options.output_fname}: {len(rows)} rows, {len(conversion.skipped)} bad rows skipped")
-    for note in conversion.notes[:SHOWN]:
-        print(note)
-    if len(conversion.notes) > SHOWN:
-        print(f"... and {len(conversion.notes) - SHOWN} more")
-    return 0
+
+    def write() -> None:
+        try:
+            rows = convert(options, conversion)
+            if not rows:
+                raise AnnotationError(f"{options.output_fname}: there is no row to write")
+            write_json(options.output_fname, rows)
+        finally:
+            for text in conversion.skipped[:SHOWN]:
+                warn(text, kind="skipped")
+            if len(conversion.skipped) > SHOWN:
+                warn(f"{len(conversion.skipped) - SHOWN} more", kind="skipped")
+        say(f"{options.output_fname}: {len(rows)} rows, {len(conversion.skipped)} bad rows skipped")
+        for note in conversion.notes[:SHOWN]:
+            say(note)
+        if len(conversion.notes) > SHOWN:
+            say(f"... and {len(conversion.notes) - SHOWN} more")
+
+    return guarded(write)

@@ -26,6 +26,7 @@ from hawkeye.annotations import (
     required,
 )
 from hawkeye.config import nearest
+from hawkeye.console import guarded, say
 from hawkeye.evaluation.submissions import star_submission, tvqa_submission
 
 SOURCES = {
@@ -70,21 +71,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for name in needed.get(options.func, ()):
         if getattr(options, name) is None:
             parser.error(f"--func {options.func} needs --{name.replace('_', '-')}")
-    return _submit(options) if options.func.endswith("_output") else run(convert, options)
+    return guarded(lambda: _submit(options)) if options.func.endswith("_output") else run(convert, options)
 
 
-def _submit(options: argparse.Namespace) -> int:
-    try:
-        if options.func == "star_output":
-            count = star_submission(options.input, options.input2, options.output_fname)
-        else:
-            tests, validation = (options.input, options.input2), (options.input_val, options.input3)
-            count = sum(tvqa_submission(tests, validation, {}, options.output_fname))
-    except (ValueError, OSError) as error:
-        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
-        return 2
-    print(f"{options.output_fname}: {count} answers")
-    return 0
+def _submit(options: argparse.Namespace) -> None:
+    if options.func == "star_output":
+        count = star_submission(options.input, options.input2, options.output_fname)
+    else:
+        tests, validation = (options.input, options.input2), (options.input_val, options.input3)
+        count = sum(tvqa_submission(tests, validation, {}, options.output_fname))
+    say(f"{options.output_fname}: {count} answers")
 
 
 def convert(options: argparse.Namespace, conversion: Conversion) -> list[Row]:

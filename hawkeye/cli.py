@@ -4,55 +4,28 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import sys
-import traceback
 from collections.abc import Iterable, Sequence
-from io import TextIOWrapper
 from pathlib import Path
 from typing import Any
 
 from hawkeye.arguments import make_grammar, parse
-from hawkeye.console import DEBUG, console, one_line, say, tell_unexpected, warn
-from hawkeye.files import is_failed_write
+from hawkeye.console import console, guarded, one_line, say
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command.
 
     Returns:
-        Its exit status: 0; 1 where `data check` finds something missing, or after an error that nobody expected, whose
-        traceback is kept in a file; 2 after a mistake of the user's, told in one line; 130 after Ctrl-C.
-        HAWKEYE_DEBUG=1 prints every traceback.
+        Its exit status, as `guarded` has it; `data check` returns 1 where something is missing.
     """
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, TextIOWrapper):  # names that the terminal's encoding lacks are escaped
-            stream.reconfigure(errors="backslashreplace")
     options = parse(arguments)
     commands = {
         **{"ground": _ground, "ask": _ask, "evaluate": _evaluate, "calibrate": _calibrate},
         **{"train": _train, "report": _report, "convert": _convert, "submit": _submit, "data": _check_data},
         "completion": _completion,
     }
-    try:
-        return commands[options.command](options) or 0
-    except BrokenPipeError:  # the reader, such as head, has enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 141
-    except KeyboardInterrupt as error:
-        print(one_line(error) or "stopped", file=sys.stderr)
-        return 130
-    except Exception as error:
-        if os.environ.get(DEBUG):
-            traceback.print_exc()
-        if is_failed_write(error):
-            warn(f"a file could not be written to its end; is the disk full? ({error})", kind="error")
-            return 2
-        if isinstance(error, ValueError | OSError):  # VideoError, AnnotationError and ConfigError among them
-            warn(error, kind="error")
-            return 2
-        tell_unexpected(error)
-        return 1
+    return guarded(lambda: commands[options.command](options))
 
 
 def _ground(options: argparse.Namespace) -> int:

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 import tempfile
 import traceback
 import unicodedata
+from collections.abc import Callable
+from io import TextIOWrapper
 from typing import IO, TYPE_CHECKING
+
+from hawkeye.files import is_failed_write
 
 if TYPE_CHECKING:  # rich is imported when something is printed with it: help is quick
     from rich.console import Console
@@ -67,6 +72,49 @@ def console(file: IO[str] | None = None) -> Console:
     if not made.is_terminal and "COLUMNS" not in os.environ:
         made.width = WIDTH_OF_FILES
     return made
+
+
+def guarded(run: Callable[[], int | None], stopped: str = "stopped") -> int:
+    """Runs a command, and makes one line of whatever ends it; `HAWKEYE_DEBUG=1` prints the traceback as well.
+
+    Args:
+        run: returns the exit status, or None for 0.
+        stopped: what Ctrl-C prints, where the interruption says nothing itself.
+
+    Returns:
+        The exit status: that of `run`; 2 after a mistake of the user's; 1 after an error that nobody expected, whose
+        traceback is kept in a file; 130 after Ctrl-C; 141 if the reader of stdout has gone.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):  # names that the terminal's encoding lacks are escaped
+            stream.reconfigure(errors="backslashreplace")
+    try:
+        return run() or 0
+    except BrokenPipeError:  # head, say, has enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
+    except KeyboardInterrupt as error:
+        print(one_line(error) or stopped, file=sys.stderr)
+        return 130
+    except Exception as error:
+        if os.environ.get(DEBUG):
+            traceback.print_exc()
+        if is_failed_write(error):
+            warn(f"a file could not be written to its end; is the disk full? ({error})", kind="error")
+            return 2
+        if isinstance(error, ValueError | OSError):  # VideoError, AnnotationError and ConfigError among them
+            warn(error, kind="error")
+            return 2
+        tell_unexpected(error)
+        return 1
+
+
+class PrintableFormatter(logging.Formatter):
+    """Lines of a log that cannot steer the terminal that shows it."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """See the base class."""
+        return printable(super().format(record))
 
 
 def tell_unexpected(error: Exception) -> None:

@@ -7,10 +7,9 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from rich.console import Console
-
 from data_preparing.internvid_g.settings import ChainSettings
 from hawkeye.config import load_settings
+from hawkeye.console import console, guarded, say
 
 STAGE_NAMES = ("download", "scenes", "similarity", "merge", "caption", "score", "filter", "negative_spans")
 
@@ -18,26 +17,22 @@ STAGE_NAMES = ("download", "scenes", "similarity", "merge", "caption", "score", 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command; returns its exit status."""
     options = parse(arguments)
-    try:
-        settings = load_settings(options.config, ChainSettings, options.overrides)
-        if options.what == "stats":
-            from data_preparing.internvid_g.stats import print_stats
+    return guarded(lambda: _command(options), "stopped; the same command goes on from here")
 
-            print_stats(settings, Console())
-        elif options.what == "preview":
-            from data_preparing.internvid_g.preview import write_preview
 
-            output = options.output or settings.path(Path("preview.html"))
-            print(f"{output}: {write_preview(settings, output, options.videos)} videos")
-        else:
-            _run(options.what, settings)
-    except (ValueError, OSError) as error:
-        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("stopped; the same command goes on from here", file=sys.stderr)
-        return 130
-    return 0
+def _command(options: argparse.Namespace) -> None:
+    settings = load_settings(options.config, ChainSettings, options.overrides)
+    if options.what == "stats":
+        from data_preparing.internvid_g.stats import print_stats
+
+        print_stats(settings, console())
+    elif options.what == "preview":
+        from data_preparing.internvid_g.preview import write_preview
+
+        output = options.output or settings.path(Path("preview.html"))
+        say(f"{output}: {write_preview(settings, output, options.videos)} videos")
+    else:
+        _run(options.what, settings)
 
 
 def _run(what: str, settings: ChainSettings) -> None:
@@ -50,11 +45,11 @@ def _run(what: str, settings: ChainSettings) -> None:
         told = (
             f"{report.name}: {report.items} videos ({report.done_before} done before), {report.rows} rows in {output}"
         )
-        print(told)
+        say(told)
         if report.failed:
-            print(f"  {report.failed} failed: {failures_path(output)}; retry_failures=true tries them again")
+            say(f"  {report.failed} failed: {failures_path(output)}; retry_failures=true tries them again")
         for why, count in report.lost.items():
-            print(f"  lost {count}: {why}")
+            say(f"  lost {count}: {why}")
 
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from data_preparing.shapes.build import WorldSettings, build_world, draw_plans
 from data_preparing.shapes.contact_sheet import write_contact_sheet
+from hawkeye.console import guarded, say
 
 SHEET_VIDEOS = 8
 
@@ -17,19 +18,18 @@ SHEET_VIDEOS = 8
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command; returns its exit status."""
     options = parse(arguments)
+    return guarded(lambda: _build(options))
+
+
+def _build(options: argparse.Namespace) -> None:
     settings = WorldSettings(options.seed, options.train_videos, options.test_videos)
-    try:
-        report = build_world(options.output, settings, options.workers)
-        if options.contact_sheet:
-            train, test = draw_plans(settings)
-            write_contact_sheet([*test, *train][:SHEET_VIDEOS], options.output / "videos", options.contact_sheet)
-    except (ValueError, OSError) as error:  # WorldError and VideoError among them
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    print(f"{options.output}: {report.rendered} videos rendered in {report.seconds:.0f} s")
+    report = build_world(options.output, settings, options.workers)
+    if options.contact_sheet:
+        train, test = draw_plans(settings)
+        write_contact_sheet([*test, *train][:SHEET_VIDEOS], options.output / "videos", options.contact_sheet)
+    say(f"{options.output}: {report.rendered} videos rendered in {report.seconds:.0f} s")
     for name, rows in report.rows.items():
-        print(f"{rows:8d} rows  {name}")
-    return 0
+        say(f"{rows:8d} rows  {name}")
 
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:

@@ -10,7 +10,7 @@ import numpy as np
 from tqdm import tqdm
 
 from hawkeye.config import ConfigError
-from hawkeye.console import warn
+from hawkeye.console import printable, warn
 from hawkeye.data.video import VideoError, VideoReader, open_video
 from hawkeye.evaluation.answering import Answerer
 from hawkeye.evaluation.belief import search_windows
@@ -53,7 +53,7 @@ def calibrate(settings: EvaluationSettings) -> tuple[Path, Responses]:
         check_grounding(answerer, example.query)
     observed: list[np.ndarray] = []
     videos = groupby(sorted(items, key=path_of), key=path_of)
-    with tqdm(total=len(items), desc=settings.name, unit="query") as progress:
+    with tqdm(total=len(items), desc=printable(settings.name), unit="query") as progress:
         for path, group in videos:
             tasks_of_video, examples = zip(*group)
             try:

@@ -14,6 +14,7 @@ from tqdm import tqdm
 from hawkeye import processes
 from hawkeye.annotations import WAY_OUT, AnnotationError, read_json
 from hawkeye.config import ConfigError, nearest
+from hawkeye.console import printable
 from hawkeye.data.durations import compare_durations
 from hawkeye.data.video import VideoError, open_video
 from hawkeye.evaluation.answering import Answerer
@@ -272,7 +273,7 @@ def _answer(
     own = chunks[processes.rank() :: processes.count()]
     label = f"process {processes.rank() + 1} of {processes.count()}" if processes.count() > 1 else settings.name
     total = sum(map(len, own))
-    with tqdm(total=total, desc=label, unit="question", disable=not processes.is_main()) as progress:
+    with tqdm(total=total, desc=printable(label), unit="question", disable=not processes.is_main()) as progress:
         for chunk in own:
             # What the model still knows of earlier videos depends on where the run was begun; the answers must not.
             answerer.forget()

@@ -13,6 +13,7 @@ from transformers.integrations.deepspeed import unset_hf_deepspeed_config
 
 from hawkeye import processes
 from hawkeye.config import ConfigError, StageSettings, TrainSettings, load_settings
+from hawkeye.console import PrintableFormatter
 from hawkeye.data.collate import Collator
 from hawkeye.data.frame_cache import FrameCache
 from hawkeye.data.frames import FrameFiles, FrameStore
@@ -121,7 +122,7 @@ def log_to(path: Path) -> None:
     else:
         root.setLevel(logging.WARNING)
     for handler in handlers:
-        handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%Y-%m-%d %H:%M:%S"))
+        handler.setFormatter(PrintableFormatter("%(asctime)s %(message)s", "%Y-%m-%d %H:%M:%S"))
         root.addHandler(handler)
 
 
