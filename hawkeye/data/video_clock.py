@@ -39,6 +39,7 @@ class ContinuousClock:
         self._back = _BACK_SECONDS / time_base
         self._ahead = _JUMP_SECONDS / time_base if is_discontinuous else float("inf")
         self._offset = 0
+        self.has_jumped = False
         self._last: int | None = None
         self._next = 0
 
@@ -54,6 +55,7 @@ class ContinuousClock:
         moved = dts + self._offset
         if self._last is not None and (abs(moved - self._next) > self._ahead or moved + self._back < self._last):
             self._offset += self._next - moved
+            self.has_jumped = True
             moved = self._next
         self._last, self._next = moved, moved + (length or self._frame)
         return self._offset
@@ -114,9 +116,10 @@ def _longest_rising(stamps: Sequence[int | None]) -> list[int]:
 
 
 def average_rate(seconds: np.ndarray, declared: Sequence[float]) -> float:
-    """Frames per second: a declared rate where the frames' times agree with it, else what the times say."""
+    """Frames per second: the nearest declared rate where the frames' times agree with it, else what the times say."""
     known = [rate for rate in declared if rate]
     if len(seconds) < 2:
         return known[0] if known else UNTIMED_RATE
     measured = (len(seconds) - 1) / float(seconds[-1] - seconds[0])
-    return next((rate for rate in known if abs(rate - measured) <= _RATE_TOLERANCE * measured), measured)
+    nearest = min(known, key=lambda rate: abs(rate - measured), default=0.0)
+    return nearest if abs(nearest - measured) <= _RATE_TOLERANCE * measured else measured

@@ -71,6 +71,7 @@ class OpenFile:
         is_discontinuous: whether clocks of this format may jump (FFmpeg's AVFMT_TS_DISCONT).
         is_raw: whether the file is a stream without a container.
         continued: whether jumps of the clock are taken out.
+        clock: which took out those of the packets read so far.
     """
 
     def __init__(self, file: VideoFile, continued: bool) -> None:
@@ -121,6 +122,8 @@ class OpenFile:
         context.thread_count = 1
         context.options = _LIMITS
 
+        self.clock: ContinuousClock | None = None
+
     @property
     def time_base(self) -> Fraction:
         """Seconds of a unit of the stream's timestamps."""
@@ -133,7 +136,7 @@ class OpenFile:
 
     def packets(self) -> Iterator[av.Packet]:
         """The stream's packets from here on, in the order of decoding, their clock continuous."""
-        clock = ContinuousClock(
+        clock = self.clock = ContinuousClock(
             self.time_base, (self.rates or [UNTIMED_RATE])[0], is_discontinuous=self.is_discontinuous
         )
         for packet in self._demux():

@@ -127,18 +127,20 @@ def _list(file: VideoFile, opened: OpenFile, packets: Packets) -> Listing:
 
 def _check_joins(file: VideoFile, opened: OpenFile, packets: Packets, suspects: list[int]) -> None:
     """Refuses a stream that lost packets. To the container joined streams look so, too, whose counters start anew; but
-    there a keyframe follows, the clock goes on from frame to frame, and every picture can be decoded.
+    there a keyframe follows, no frame is missing but before it, and every picture can be decoded.
 
     Raises:
         VideoError: if frames are missing, or damaged.
     """
     clock = np.array([np.nan if stamp is None else stamp for stamp in packets.clock], dtype=np.float64)
     longest = _IRREGULAR * max(packets.lengths, default=0)
+    gaps = np.diff(clock) > (longest or np.inf)
+    gaps[[place - 1 for place in packets.openings if place]] = False  # whole segments may be missing
     lost = [
         place
         for place in suspects
         if not any(place < opening < place + _AROUND for opening in packets.openings)
-        or (longest and (np.diff(clock[max(0, place - 1) : place + _AROUND]) > longest).any())
+        or gaps[max(0, place - 1) : place + _AROUND].any()
     ]
     if not lost:
         decoder = file.open(continued=opened.continued)
@@ -158,6 +160,7 @@ def _must_be_counted(opened: OpenFile, packets: Packets) -> bool:
     known = [stamp for stamp in packets.shown if stamp is not None]
     if (
         opened.format == "avi"
+        or (opened.clock is not None and opened.clock.has_jumped)  # parts may differ in more than their clocks
         or opened.stream.codec_context.name in _INVISIBLE
         or not packets.keyframes
         or len(known) < len(packets.shown)
@@ -243,20 +246,17 @@ def _end(
         length: its length by its packet, 0 if unknown.
         declared: the end by the header.
     """
-    ends = [last + length]
+    end = last + length
     if opened.format == "mov":
         # An mp4's packets are as long as it takes until the next is decoded, which is the length of the last picture
         # only where no other is decoded after it.
-        shown, is_whole = packets.shown, packets.cut is None and len(packets.clock) >= opened.stream.frames
-        if (
-            is_whole
-            and declared is not None
-            and declared > last
-            and any(s for s in shown if s and s > (shown[-1] or 0))
-        ):
-            ends = [declared]
+        known = [stamp for stamp in packets.shown if stamp is not None]
+        is_whole = packets.cut is None and len(packets.clock) >= opened.stream.frames
+        is_told = not known or known[-1] == max(known)
+        if is_whole and not is_told and declared is not None and abs(declared - end) > length / 2:
+            end = declared
     elif opened.format == "matroska" and declared is not None and is_whole_matroska(file.path):
-        ends.append(declared)
+        end = max(end, declared)
     elif opened.format == "avi":
-        ends.append(packets.dropped_end * float(opened.time_base))
-    return max(ends) if max(ends) > last else None
+        end = max(end, packets.dropped_end * float(opened.time_base))
+    return end if end > last else None

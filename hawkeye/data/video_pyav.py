@@ -40,7 +40,7 @@ class PyAVReader(VideoReader):
         self.file = VideoFile(path)
         try:
             listing = list_frames(self.file)
-        except av.FFmpegError as error:
+        except (av.FFmpegError, OSError) as error:
             raise VideoError(f"{path}: is damaged ({one_line(error)})") from None
         super().__init__(path, listing.seconds, listing.fps, listing.last_seconds, listing.declared)
         self.listing = listing
