@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from hawkeye.parsing import MAX_DEPTH, ParseError, parse_yaml, read_text
 
@@ -77,7 +77,11 @@ class SourceSettings(Settings):
 class StageSettings(Settings):
     """One phase of a curriculum: what is shown, for how many optimiser steps, at which learning rate."""
 
-    name: str = Field(description="Folder of the stage's checkpoints and name of its curve.")
+    name: str = Field(
+        pattern=r"^\w[\w .+-]*$",
+        max_length=100,
+        description="Folder of the stage's checkpoints and name of its curve: letters, digits and single signs.",
+    )
     objective: Literal["answers", "words"] = Field(
         "answers", description="The model learns the answers; or its encoder alone which words of them a window shows."
     )
@@ -183,6 +187,24 @@ class TrainSettings(Settings):
     save_steps: int = Field(500, gt=0, description="Steps between checkpoints.")
     logging_steps: int = Field(20, gt=0, description="Steps between figures in the log.")
     dry_run: bool = Field(False, description="Say what would happen, and with how much memory; run no step.")
+
+    @field_validator("sources", mode="before")
+    @classmethod
+    def _without_those_left_out(cls, sources: Any) -> Any:
+        """`sources.NAME=null` leaves out a source that a parent has."""
+        if not isinstance(sources, Mapping):
+            return sources
+        return {name: source for name, source in sources.items() if source is not None}
+
+    @model_validator(mode="after")
+    def _stages_have_folders_of_their_own(self) -> TrainSettings:
+        names = [stage.name.lower() for stage in self.stages]  # some file systems take "One" for "one"
+        for stage in self.stages:
+            if names.count(stage.name.lower()) > 1:
+                raise ValueError(f"two stages have the name {stage.name!r}, and so one folder")
+            if stage.name.lower() in ("model", "train.log", "config.yaml", "data.json", "curve.png"):
+                raise ValueError(f"a stage cannot have the name {stage.name!r}, which the run itself writes")
+        return self
 
     @model_validator(mode="after")
     def _deepspeed_trains_answers(self) -> TrainSettings:
@@ -290,6 +312,8 @@ def _override(values: dict[str, Any], override: str) -> None:
             node = node.setdefault(part, {})
         else:
             raise ConfigError(f"override {override!r}: {'.'.join(parents[:depth])} holds no fields")
+    if value is None and parents == ["sources"] and last not in node:
+        raise ConfigError(f"override {override!r}: there is no source {last!r} to leave out{nearest(last, list(node))}")
     if isinstance(node, list):
         node[_index(node, last, override)] = value
     elif isinstance(node, dict):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +20,7 @@ from hawkeye.evaluation.responses import Responses
 from hawkeye.inputs import path_of, whole_number
 from hawkeye.models.foreign import one_line_errors
 from hawkeye.models.quantization import check_quantized, quantization_config
-from hawkeye.models.saved import load_whole
+from hawkeye.models.saved import load_whole, shipped_models
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -38,12 +37,6 @@ NOTES = {
 
 DTYPES = ("float32", "float16", "bfloat16", "auto")
 QUANTIZATIONS = ("8bit", "4bit")
-
-
-def shipped_models() -> dict[str, Path]:
-    """The models that come with the package, by name."""
-    assets = Path(str(files("hawkeye") / "assets"))
-    return {path.parent.name: path.parent for path in sorted(assets.glob("*/config.json"))}
 
 
 def model_directory(name: str | Path) -> Path:

@@ -10,17 +10,26 @@ from datetime import timedelta
 import torch
 from torch import distributed
 
+from hawkeye.config import ConfigError
+
 LONGEST_WAIT = timedelta(days=30)
 """One process may decode all videos of a data set while the others wait; if it dies, the launcher ends them."""
+
+LAUNCHER = ("WORLD_SIZE", "RANK", "LOCAL_RANK")
+"""What torchrun and the deepspeed launcher set for each process."""
 
 _waiting: distributed.ProcessGroup | None = None
 """All processes, for `wait`: computing together gives up after minutes, and so would waiting."""
 
 
 def join() -> None:
-    """Joins the other processes, where a launcher has started some (its environment says so)."""
+    """Joins the other processes, where a launcher has started some (its environment says so).
+
+    Raises:
+        ConfigError: if the environment says so by halves.
+    """
     global _waiting
-    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+    if _launched() == 1:
         return
     if not distributed.is_initialized():
         if torch.cuda.is_available():
@@ -28,6 +37,24 @@ def join() -> None:
         distributed.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
     if _waiting is None:
         _waiting = distributed.new_group(backend="gloo", timeout=LONGEST_WAIT)
+
+
+def _launched() -> int:
+    """How many processes a launcher has started; 1 without one."""
+    told = {name: os.environ[name] for name in LAUNCHER if os.environ.get(name)}
+    if not told or told == {"WORLD_SIZE": "1"}:
+        return 1
+    if missing := [name for name in LAUNCHER if name not in told]:
+        raise ConfigError(
+            f"the environment has {' and '.join(f'{name}={value}' for name, value in told.items())}, but no "
+            f"{' and no '.join(missing)}: unset what another launcher has left, or start with torchrun, which sets all"
+        )
+    if not all(value.isdigit() for value in told.values()) or not int(told["RANK"]) < int(told["WORLD_SIZE"]):
+        raise ConfigError(
+            f"the environment's {', '.join(f'{name}={value}' for name, value in told.items())} are no ranks from 0 "
+            "among so many processes"
+        )
+    return int(told["WORLD_SIZE"])
 
 
 def rank() -> int:

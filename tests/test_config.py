@@ -75,6 +75,12 @@ def test_merging_leaves_the_base_as_it_was() -> None:
         ({"stages": [{**VALID["stages"][0], "lerning_rate": 1}]}, "did you mean 'learning_rate'?"),
         ({"sources": {"a": {"annotations": "a.json", "windows": "crops"}}}, "field 'sources.a.windows' is 'crops'"),
         ({"frame_cache": {"dir": "c", "max_fps": float("inf")}}, "field 'frame_cache.max_fps' is inf"),
+        *[
+            ({"stages": [{**VALID["stages"][0], "name": name}]}, f"field 'stages.0.name' is {name!r}")
+            for name in ("../../x", "a/b", "..", "", ".hidden", "x" * 101, "a\\b", "a\nb")
+        ],
+        ({"stages": [{**VALID["stages"][0], "name": "Model"}]}, "a stage cannot have the name 'Model', which the run"),
+        ({"stages": [VALID["stages"][0], {**VALID["stages"][0], "name": "ONE"}]}, "two stages have the name 'one'"),
     ],
 )
 def test_a_wrong_field_is_named_with_its_value(changes: dict[str, Any], message: str, tmp_path: Path) -> None:
@@ -83,6 +89,17 @@ def test_a_wrong_field_is_named_with_its_value(changes: dict[str, Any], message:
         load_settings(path, TrainSettings)
     assert str(path) in str(error.value)
     assert message in str(error.value)
+
+
+def test_a_source_can_be_left_out(tmp_path: Path) -> None:
+    path = write(tmp_path / "run.yaml", {**VALID, "sources": dict.fromkeys("ab", VALID["sources"]["a"])})
+    assert list(load_settings(path, TrainSettings, ["sources.b=null"]).sources) == ["a"]
+    child = write(tmp_path / "child.yaml", {"extends": "run.yaml", "sources": {"b": None}})
+    assert list(load_settings(child, TrainSettings).sources) == ["a"]
+    with pytest.raises(ConfigError, match="there is no source 'c' to leave out; known are 'a', 'b'"):
+        load_settings(path, TrainSettings, ["sources.c=null"])
+    with pytest.raises(ConfigError, match=r"field 'sources' is \{\}"):
+        load_settings(path, TrainSettings, ["sources.a=null", "sources.b=null"])
 
 
 def test_a_missing_field_is_named() -> None:

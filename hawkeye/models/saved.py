@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from functools import partial
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,12 @@ from hawkeye.models.weight_files import read_weights
 
 SHARD_BYTES = 5 * 10**9
 """Size of a file of weights: what is held in memory at a time while a model is written."""
+
+
+def shipped_models() -> dict[str, Path]:
+    """The models that come with the package, by name."""
+    assets = Path(str(files("hawkeye") / "assets"))
+    return {path.parent.name: path.parent for path in sorted(assets.glob("*/config.json"))}
 
 
 def load_config(directory: Path) -> HawkEyeConfig:

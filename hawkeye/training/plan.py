@@ -58,11 +58,13 @@ class Memory:
 
 
 def plan(settings: TrainSettings) -> Iterator[Table]:
-    """Tables of a run's sources, modules and stages.
+    """Tables of a run's sources, modules and stages; none on other processes of a launcher than the first.
 
     Raises:
         ConfigError, AnnotationError, VideoError: what would stop the run before its first step.
     """
+    if int(os.environ.get("RANK") or 0) > 0:
+        return
     sources = read_sources(settings)
     yield sources_table(sources, check_videos(settings, sources))
     model, processor = start_model(settings, sources, without_values=True)

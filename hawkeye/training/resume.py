@@ -52,10 +52,7 @@ def check_changes(settings: TrainSettings) -> None:
     changes = {change.partition(" was ")[0]: change for change in changes_of(before, settings)}
     if (settings.output_dir / "model").exists():
         refused = [change for key, change in changes.items() if key.partition(".")[0] not in OF_NO_RESULT]
-        why, way_out = (
-            "has finished with other settings",
-            "delete it, or choose another output_dir, to train with these",
-        )
+        why, way_out = "has finished with other settings", "delete it or choose another output_dir to train with these"
     else:
         refused = [change for key, change in changes.items() if _is_fixed(key, before, settings)]
         refused += _moved_stages(before, settings)

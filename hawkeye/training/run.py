@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import os
+from contextlib import nullcontext
 from pathlib import Path
 
 import torch
@@ -19,11 +21,12 @@ from hawkeye.data.frame_cache import FrameCache
 from hawkeye.data.frames import FrameFiles, FrameStore
 from hawkeye.data.sources import Source, TrainingSet, frames_shown, num_steps, stage_sources
 from hawkeye.data.transforms import random_crop_and_flip
-from hawkeye.files import write_text, written_whole
+from hawkeye.files import locked, write_text, written_whole
 from hawkeye.models.attention import PLAIN_ATTENTION
 from hawkeye.models.hawkeye import HawkEye
 from hawkeye.models.processing import HawkEyeProcessor
 from hawkeye.models.saved import load_to_train, save_model
+from hawkeye.pools import available_cores
 from hawkeye.training.checkpoints import last_checkpoint, step_of
 from hawkeye.training.checks import VideoCheck, check_precision, check_videos, read_sources
 from hawkeye.training.curve import draw_curve
@@ -46,15 +49,21 @@ def train(settings: TrainSettings) -> Path:
         ConfigError, AnnotationError, VideoError: before training starts, naming what is wrong.
         TrainingError: if too much goes wrong in training.
         Interrupted: after Ctrl-C or SIGTERM, when all is saved.
+        InUseError: if another process trains in `output_dir`.
     """
+    processes.join()
+    with locked(settings.output_dir) if processes.is_main() else nullcontext():
+        return _train(settings)
+
+
+def _train(settings: TrainSettings) -> Path:
     final = settings.output_dir / "model"
     check_changes(settings)
     if final.exists():
         logger.warning("%s: this run has finished; delete it, or choose another output_dir, to train again", final)
         return final
-    processes.join()
-    settings.output_dir.mkdir(parents=True, exist_ok=True)
     log_to(settings.output_dir / "train.log")
+    warn_of_idle_devices()
     sources = read_sources(settings)
     for stage in settings.stages:
         stage_sources(sources, stage)
@@ -236,7 +245,7 @@ def stage_arguments(
     if stage.warmup_epochs is not None and stage.epochs is not None:
         warmup = round(steps * stage.warmup_epochs / stage.epochs)
     clamped = stage.schedule == "clamped_cosine"
-    arguments = TrainingArguments(
+    arguments = OneDeviceArguments(
         output_dir=str(directory),
         max_steps=steps,
         learning_rate=stage.learning_rate,
@@ -250,7 +259,7 @@ def stage_arguments(
         use_cpu=not torch.accelerator.is_available(),
         activation_checkpointing=settings.gradient_checkpointing and stage.objective == "answers",
         train_sampling_strategy="sequential",  # the schedule is already shuffled
-        dataloader_num_workers=settings.num_workers,
+        dataloader_num_workers=loader_workers(settings.num_workers),
         remove_unused_columns=False,
         save_steps=settings.save_steps,
         save_total_limit=settings.keep_checkpoints,
@@ -263,6 +272,37 @@ def stage_arguments(
         stage, arguments.world_size
     )
     return arguments
+
+
+class OneDeviceArguments(TrainingArguments):
+    """The Trainer's arguments for processes that use one device each, however many there are.
+
+    The library would spread a process without a launcher over all devices by `DataParallel`, which splits batches
+    along their first dimension: that is not the same thing in all of ours.
+    """
+
+    @property
+    def n_gpu(self) -> int:
+        """One device, or none."""
+        return min(1, super().n_gpu)
+
+
+def loader_workers(num_workers: int) -> int:
+    """`num_workers`, or the cores that this process has for them if those are fewer, which is logged."""
+    cores = max(1, available_cores() // int(os.environ.get("LOCAL_WORLD_SIZE") or 1))
+    if num_workers > cores:
+        logger.warning("num_workers is %d, but a process has %d cores here: %d are started", num_workers, cores, cores)
+    return min(num_workers, cores)
+
+
+def warn_of_idle_devices() -> None:
+    """Says so where a run that no launcher has started leaves devices unused."""
+    count = torch.accelerator.device_count() if torch.accelerator.is_available() else 1
+    if processes.count() == 1 and count > 1:
+        logger.warning(
+            "%d devices are visible, and one is used: torchrun --nproc_per_node %d -m hawkeye train ... uses all",
+            *(count, count),
+        )
 
 
 def split_step(stage: StageSettings, num_processes: int) -> tuple[int, int]:

@@ -18,7 +18,7 @@ from hawkeye.models.foreign import load, one_line_errors
 from hawkeye.models.hawkeye import HawkEye
 from hawkeye.models.processing import HawkEyeProcessor, normalisation
 from hawkeye.models.quantization import check_quantized, quantization_config
-from hawkeye.models.saved import check_fits, load_config, load_processor, load_to_train
+from hawkeye.models.saved import check_fits, load_config, load_processor, load_to_train, shipped_models
 from hawkeye.models.weight_files import WeightFileError
 from hawkeye.models.word_tokenizer import build_word_tokenizer
 from hawkeye.prompts import (
@@ -74,6 +74,8 @@ def start_model(
     Raises:
         ConfigError: if `settings.model` is neither a model directory nor a YAML of sizes, or weights do not fit.
     """
+    if not settings.model.exists() and (shipped := shipped_models().get(str(settings.model))):
+        settings = settings.model_copy(update={"model": shipped})
     device = torch.device("meta" if without_values else "cpu")
     if settings.model.is_dir():
         config = load_config(settings.model)
@@ -83,7 +85,10 @@ def start_model(
         with device:
             model, processor = new_model(settings.model, texts_of(sources.values()))
     else:
-        raise ConfigError(f"model {str(settings.model)!r}: neither a model directory nor a YAML of sizes")
+        raise ConfigError(
+            f"model {str(settings.model)!r}: neither a model directory nor a YAML of sizes nor the name of a shipped "
+            f"model{nearest(str(settings.model), list(shipped_models()))}"
+        )
     freeze(model, settings)
     for path in settings.weights:
         if not without_values:

@@ -57,6 +57,12 @@ def test_steps_are_split_among_the_processes_of_the_launcher(folder: Path, monke
     assert "4 = 2 x 1 x 2" in text
 
 
+def test_one_process_of_several_tells_the_plan(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setenv("RANK", "1")
+    assert said(settings(folder)) == ""
+
+
 @pytest.mark.parametrize(
     ("precision", "zero", "weights", "gradients", "optimizer"),
     [

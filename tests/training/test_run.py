@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +15,12 @@ import yaml
 from hawkeye.annotations import AnnotationError
 from hawkeye.config import ConfigError
 from hawkeye.data.video import VideoError
+from hawkeye.files import InUseError
 from hawkeye.models.hawkeye import HawkEye
 from hawkeye.models.processing import HawkEyeProcessor
 from hawkeye.training.curve import loss_history
-from hawkeye.training.run import train
+from hawkeye.training.run import loader_workers, stage_arguments, train, warn_of_idle_devices
+from hawkeye.training.start import start_model
 from hawkeye.training.trainer import StageTrainer
 from tests.training.runs import assert_equal_weights, settings, weights
 
@@ -124,5 +128,52 @@ def test_a_wrong_row_stops_a_run_before_its_first_step(folder: Path) -> None:
 
 
 def test_a_model_that_is_neither_directory_nor_sizes_is_refused(folder: Path) -> None:
-    with pytest.raises(ConfigError, match=r"model 'nothing': neither a model directory nor a YAML of sizes"):
+    with pytest.raises(
+        ConfigError, match=r"model 'nothing': neither a model directory nor a YAML of sizes nor the name"
+    ):
         train(settings(folder, "model=nothing"))
+
+
+def test_training_takes_shipped_models_by_name(folder: Path) -> None:
+    run = settings(folder, "model=tiny", "dry_run=true")
+    with pytest.raises(ConfigError, match="did you mean 'tiny'"):
+        start_model(run.model_copy(update={"model": Path("tinny")}), {}, without_values=True)
+    model, processor = start_model(run, {}, without_values=True)
+    assert model.config.num_visual_tokens == processor.num_visual_tokens == 16
+
+
+def test_a_process_uses_one_device_and_says_so(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    run = settings(folder)
+    arguments = stage_arguments(run, run.stages[0], folder / "stage", 0, 6)
+    arguments._n_gpu = 4  # as the library counts devices
+    assert (arguments.n_gpu, arguments.train_batch_size) == (1, 4)
+    monkeypatch.setattr("torch.accelerator.is_available", lambda: True)
+    monkeypatch.setattr("torch.accelerator.device_count", lambda: 4)
+    warn_of_idle_devices()
+    assert "4 devices are visible, and one is used: torchrun --nproc_per_node 4 -m hawkeye train" in caplog.text
+
+
+def test_a_run_starts_no_more_loaders_than_there_are_cores(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("hawkeye.training.run.available_cores", lambda: 8)
+    assert (loader_workers(0), loader_workers(8)) == (0, 8)
+    assert not caplog.records
+    assert loader_workers(3000) == 8
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "4")
+    assert loader_workers(3) == 2
+    assert "num_workers is 3, but a process has 2 cores here: 2 are started" in caplog.text
+
+
+def test_two_runs_cannot_train_in_one_folder(folder: Path) -> None:
+    holder = "import sys\nfrom pathlib import Path\nfrom hawkeye.files import locked\nwith locked(Path(sys.argv[1])):\n"
+    command = [sys.executable, "-c", f"{holder}    print('here', flush=True)\n    sys.stdin.read()\n", folder / "out"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "here\n"
+        with pytest.raises(InUseError, match=f"out: process {process.pid} on"):
+            train(settings(folder))
+        process.communicate()
+    train(settings(folder, "stages.0.steps=1", "stages.1.steps=1"))
