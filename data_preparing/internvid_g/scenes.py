@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -36,22 +37,22 @@ class Scenes(Stage):
 
     def worker(self) -> Worker:
         """See `Stage`."""
-        from scenedetect import ContentDetector, detect
-        from scenedetect.video_stream import VideoOpenFailure
+        from scenedetect import ContentDetector, SceneManager
+
+        from data_preparing.internvid_g.scene_stream import ReaderStream
 
         settings, folder = self.settings.scene, self.settings.path(self.settings.videos)
+        logging.getLogger("pyscenedetect").disabled = True  # what it says comes as exceptions too
 
         def cut(item: Item) -> Outcome:
-            path = folder / item.key
-            with open_video(path) as reader:  # says clearly what is wrong with a file; the detector does not
-                first, duration = reader.seconds[0], round(reader.duration, 3)
-            try:
-                found = detect(str(path), ContentDetector(threshold=settings.threshold))
-            except VideoOpenFailure as error:
-                raise OSError(f"{path}: {error}") from None
-            # The detector counts from the first frame, and takes the average rate for the end of the last scene.
-            cuts = [round(float(first + start.seconds), 3) for start, _ in found]
-            scenes = [[start, end] for start, end in zip(cuts, [*cuts[1:], duration])]
+            manager = SceneManager()
+            manager.add_detector(ContentDetector(threshold=settings.threshold))
+            with open_video(folder / item.key) as reader:
+                manager.detect_scenes(ReaderStream(reader))
+                first, duration = float(reader.seconds[0]), round(reader.duration, 3)
+            starts = [round(first + start.seconds, 3) for start, _ in manager.get_scene_list()]
+            # The last scene ends with the video: the detector takes its average rate for that.
+            scenes = [[start, end] for start, end in zip(starts, [*starts[1:], duration])]
             kept = [[start, end] for start, end in scenes if end - start >= settings.min_seconds]
             lost = {} if scenes else {NO_CUT: 1}
             if len(kept) < len(scenes):

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 
+from data_preparing.internvid_g import scenes as stage_scenes
 from data_preparing.internvid_g.clip import cosine
 from data_preparing.internvid_g.rules import NegativeRules, NegativeSpan, negative_span
 from data_preparing.internvid_g.runner import Item, Outcome, attempt
@@ -18,7 +19,7 @@ from data_preparing.internvid_g.scenes import Scenes
 from data_preparing.internvid_g.scoring import Filter
 from data_preparing.internvid_g.settings import ChainSettings
 from hawkeye.annotations import AnnotationError
-from hawkeye.data.video import open_video
+from hawkeye.data.video import VideoReader, open_video
 from hawkeye.temporal import Span
 from tests.data.test_clock import UNEVEN, even
 from tests.data.video_files import numbered_frames, numbers_of, write_video
@@ -73,6 +74,19 @@ def test_scenes_of_a_variable_rate_end_where_the_next_begins(uneven: Path) -> No
         duration = round(reader.duration, 3)
     outcome = Scenes(ChainSettings(folder=uneven.parents[1])).worker()(Item("v.mp4"))
     assert outcome.rows[0][0]["scenes"] == [[a, b] for a, b in zip(CUTS, [*CUTS[1:], duration])]
+
+
+def test_scenes_are_told_by_the_clock_of_our_readers(uneven: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("scenedetect")
+
+    def late(path: Path) -> VideoReader:
+        reader = open_video(path)
+        reader.seconds = reader.seconds + 2.0  # its pictures begin after its sound
+        return reader
+
+    monkeypatch.setattr(stage_scenes, "open_video", late)
+    outcome = Scenes(ChainSettings(folder=uneven.parents[1])).worker()(Item("v.mp4"))
+    assert [start for start, _ in outcome.rows[0][0]["scenes"]] == [round(cut + 2, 3) for cut in CUTS]
 
 
 def test_similarities_that_are_not_finite_are_an_error() -> None:
