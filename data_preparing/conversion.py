@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
-from hawkeye.annotations import AnnotationError
+from hawkeye.annotations import AnnotationError, parse_row
 from hawkeye.console import guarded, say, warn
 from hawkeye.files import write_json
 
@@ -39,7 +39,7 @@ class Conversion:
         """
         for place, raw in rows:
             try:
-                parsed = parse(place, raw)
+                parsed = parse_row(raw, place, lambda row, location: parse(location, row))
             except AnnotationError as error:
                 if not self.skip_bad_rows:
                     raise AnnotationError(f"{error}; --skip-bad-rows leaves such rows out") from None

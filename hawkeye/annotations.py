@@ -37,7 +37,7 @@ def parse_rows(
     parsed, problems = list[Parsed](), list[str]()
     for index, row in enumerate(rows):
         try:
-            parsed.append(_parsed(row, f"{path} row {index}", parse))
+            parsed.append(parse_row(row, f"{path} row {index}", parse))
         except AnnotationError as error:
             if skipped is None:
                 raise AnnotationError(f"{error} {WAY_OUT}") from None
@@ -49,7 +49,12 @@ def parse_rows(
     return parsed
 
 
-def _parsed(row: Any, location: str, parse: Callable[[Any, str], Parsed]) -> Parsed:
+def parse_row(row: Any, location: str, parse: Callable[[Any, str], Parsed]) -> Parsed:
+    """What `parse` makes of a row and its location.
+
+    Raises:
+        AnnotationError: naming the row, whatever is wrong with it.
+    """
     with reading(location):
         try:
             check_value(row)
@@ -141,6 +146,18 @@ def required(row: Mapping[str, Any], key: str, kind: type | tuple[type, ...], pl
         kinds = " or ".join(each.__name__ for each in (kind if isinstance(kind, tuple) else (kind,)))
         raise AnnotationError(f"{place}: {key!r} must be {kinds}, not {row[key]!r}")
     return row[key]
+
+
+def finite(row: Mapping[str, Any], key: str, place: str) -> float:
+    """`row[key]`, a finite number.
+
+    Raises:
+        AnnotationError: if it is missing or anything else.
+    """
+    value = required(row, key, (int, float), place)
+    if isinstance(value, bool) or not math.isfinite(value):
+        raise AnnotationError(f"{place}: {key!r} must be a finite number, not {value!r}")
+    return float(value)
 
 
 def read_span(row: Mapping[str, Any], start_key: str, end_key: str, place: str) -> Span:

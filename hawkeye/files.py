@@ -137,9 +137,9 @@ def remove(path: Path) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Writes a text file, in UTF-8, that appears whole."""
+    """Writes a text file, in UTF-8, that appears whole; what is no character (names of files hold such) is escaped."""
     with written_whole(path) as unfinished:
-        unfinished.write_text(text, encoding="utf-8")
+        unfinished.write_text(text, encoding="utf-8", errors="backslashreplace")
 
 
 def write_json(path: Path, content: Any) -> None:

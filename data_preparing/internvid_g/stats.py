@@ -14,6 +14,7 @@ from data_preparing.internvid_g.runner import log_of
 from data_preparing.internvid_g.settings import ChainSettings
 from hawkeye.annotations import AnnotationError, read_json_lines, read_span, required
 from hawkeye.tables import table
+from hawkeye.temporal import Span
 
 PERCENTILES = (5, 50, 95)
 
@@ -58,17 +59,22 @@ def dataset_figures(settings: ChainSettings) -> dict[str, float | list[float]]:
     rows = read_json_lines(path)
     if not rows:
         raise AnnotationError(f"{path}: holds no rows")
-    segments = np.array([read_span(row, "start_sec", "end_sec", place).duration for place, row in rows])
-    contexts = np.array([read_span(row, "neg_start_sec", "neg_end_sec", place).duration for place, row in rows])
-    videos = [required(row, "video", str, place) for place, row in rows]
-    distinct = {(video, row["start_sec"], row["end_sec"]) for video, (_, row) in zip(videos, rows)}
+    videos, spans = list[str](), list[tuple[Span, Span]]()
+    for place, row in rows:
+        videos.append(required(row, "video", str, place))
+        segment, context = (read_span(row, f"{of}start_sec", f"{of}end_sec", place) for of in ("", "neg_"))
+        if not context.duration:
+            raise AnnotationError(f"{place}: the negative span [{context.start}, {context.end}] is empty")
+        spans.append((segment, context))
+    segments, contexts = (np.array([pair[side].duration for pair in spans]) for side in (0, 1))
+    distinct = {(video, segment) for video, (segment, _) in zip(videos, spans)}
     return {
         "videos": len(set(videos)),
         "captions": len(rows),
         "segments": len(distinct),
         "segment seconds": _lengths(segments),
         "negative span seconds": _lengths(contexts),
-        "segment share of negative span": _lengths(segments / np.maximum(contexts, 1e-3)),
+        "segment share of negative span": _lengths(segments / contexts),
     }
 
 

@@ -20,6 +20,7 @@ from hawkeye.evaluation.responses import Responses
 from hawkeye.evaluation.run import check_videos, load_answerer, path_of, read_tasks
 from hawkeye.evaluation.settings import EvaluationSettings
 from hawkeye.evaluation.tasks import TurnByTurn
+from hawkeye.files import check_writable
 from hawkeye.pipeline import model_directory
 from hawkeye.temporal import Choice, Span
 
@@ -38,8 +39,10 @@ def calibrate(settings: EvaluationSettings) -> tuple[Path, Responses]:
 
     Raises:
         ConfigError, AnnotationError: naming what is wrong, before anything runs.
+        OSError: if the model's directory cannot be written to, before anything runs too.
     """
     directory = model_directory(settings.model)
+    check_writable(directory)
     skipped: list[str] = []
     tasks = [task for task in read_tasks(settings, skipped) if isinstance(task, TurnByTurn)]
     for problem in skipped:

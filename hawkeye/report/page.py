@@ -13,6 +13,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from matplotlib.figure import Figure
 
 from hawkeye.annotations import AnnotationError
+from hawkeye.console import printable
 from hawkeye.data.thumbnails import thumbnails
 from hawkeye.data.video import VideoError, open_video
 from hawkeye.evaluation.examples import Example
@@ -58,7 +59,7 @@ def write_report(runs: Sequence[Run], output: Path) -> None:
     """
     if not runs:
         raise ValueError("a report needs at least one run")
-    write_text(output, _template("report.html").render(**_content(runs)))
+    write_text(output, printable(_template("report.html").render(**_content(runs))))
 
 
 @cache
@@ -164,7 +165,7 @@ def _frames(run: Run, query: FoundQuery) -> tuple[list[str], str]:
         return [], str(error)
 
 
-def printable(comparison: Comparison) -> str:
+def told_difference(comparison: Comparison) -> str:
     """A comparison in one line, in percent."""
     low, high = (100 * value for value in comparison.interval)
     return f"{100 * comparison.difference:+.1f} ({low:+.1f} to {high:+.1f}), p = {comparison.p:.3f}"

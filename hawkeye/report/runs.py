@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hawkeye.annotations import AnnotationError, read_json, read_json_lines, read_span, reading, required
+from hawkeye.annotations import AnnotationError, finite, read_json, read_json_lines, read_span, reading, required
+from hawkeye.console import printable
 from hawkeye.evaluation.settings import EvaluationSettings
 from hawkeye.evaluation.tasks import Videos
 from hawkeye.prompts import LETTERS, parse_letter
@@ -111,12 +111,15 @@ def read_runs(paths: Sequence[Path], videos: Path | None = None) -> list[Run]:
 
 
 def _distinct_names(paths: Sequence[Path]) -> list[str]:
-    """The end of each path, with as many folders above it as it takes to tell them apart."""
+    """The end of each path, with as many folders above it as it takes to tell them apart.
+
+    Names may hold what no chart or page can: bytes that are not UTF-8, control characters.
+    """
     parts = [path.resolve().with_suffix("").parts for path in paths]
     depth = 1
     while len({each[-depth:] for each in parts}) < len(set(parts)):
         depth += 1
-    return ["/".join(each[-depth:]) for each in parts]
+    return [printable("/".join(each[-depth:])) for each in parts]
 
 
 def _read_run(path: Path, name: str, videos: Path | None) -> Run:
@@ -216,11 +219,7 @@ def _question(row: dict[str, Any], key: Key, task: str, place: str) -> AnsweredQ
 
 
 def _number(value: Any, key: str, place: str) -> float | None:
-    if value is None:
-        return None
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        raise AnnotationError(f"{place}: {key!r} must hold finite numbers, not {value!r}")
-    return float(value)
+    return None if value is None else finite({key: value}, key, place)
 
 
 def _error(row: dict[str, Any], place: str) -> str | None:

@@ -9,7 +9,7 @@ from rich.table import Table
 
 from hawkeye.evaluation.report import FIGURES
 from hawkeye.report.analysis import by_turn, compare
-from hawkeye.report.page import accuracies, printable
+from hawkeye.report.page import accuracies, told_difference
 from hawkeye.report.runs import Run
 from hawkeye.tables import table
 
@@ -28,7 +28,7 @@ def print_runs(runs: Sequence[Run], console: Console) -> None:
             "difference",
         )
         for comparison in compare(runs[0], run):
-            rows.add_row(comparison.name, str(comparison.count), printable(comparison))
+            rows.add_row(comparison.name, str(comparison.count), told_difference(comparison))
         console.print(rows)
 
 

@@ -259,6 +259,15 @@ def test_calibration_measures_how_a_model_answers(
     assert again.read_bytes() == path.read_bytes()
 
 
+def test_a_model_directory_that_cannot_be_written_to_is_told_before_measuring(
+    measured: EvaluationSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(calibration, "model_directory", lambda _: Path("/proc/self"))  # not even root may
+    monkeypatch.setattr(calibration, "load_answerer", lambda _: pytest.fail("the model is loaded"))
+    with pytest.raises(OSError, match="/proc/self: cannot be written to"):
+        calibrate(measured)
+
+
 def test_calibration_needs_queries_that_have_one_segment(measured: EvaluationSettings) -> None:
     annotations = measured.data_dir / "anno.json"
     (row, *_) = json.loads(annotations.read_text())

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import base64
 import re
 from pathlib import Path
+from xml.etree import ElementTree
 
 import nbformat
 import pytest
@@ -35,12 +37,23 @@ def test_the_page_holds_all_it_shows(runs: dict[str, Path], capsys: pytest.Captu
 def test_the_same_runs_give_the_same_page_and_names_are_no_formulas(
     runs: dict[str, Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    odd = runs["first"].rename(runs["first"].with_name(r"[b] $\frac{1$"))
+    odd = runs["first"].rename(runs["first"].with_name("\x1b[31m \udcff"))  # a byte that is not UTF-8
     pages = []
     for _ in range(2):
         assert report(capsys, odd, runs["second"])[0] == 0
         pages.append((odd / "report.html").read_bytes())
     assert pages[0] == pages[1]
+
+
+def test_a_run_of_any_name_is_reported(runs: dict[str, Path], capsys: pytest.CaptureFixture[str]) -> None:
+    odd = runs["first"].rename(runs["first"].with_name("\x1b[31m \udcff"))  # a byte that is not UTF-8
+    status, out, error = report(capsys, odd, runs["second"])
+    page = (odd / "report.html").read_text(encoding="utf-8")
+    assert (status, error) == (0, "")
+    assert r"\x1b[31m \udcff" in page
+    assert "\x1b" not in out + page
+    for chart in re.findall(r"data:image/svg\+xml;base64,([^\"]+)", page):
+        ElementTree.fromstring(base64.b64decode(chart))  # well-formed, or browsers show nothing
 
 
 def test_videos_that_are_not_there_are_told(runs: dict[str, Path], capsys: pytest.CaptureFixture[str]) -> None:
