@@ -86,9 +86,14 @@ def write_preview(settings: ChainSettings, output: Path, limit: int = SHOWN_VIDE
     for place, row in read_json_lines(settings.path(settings.dataset)):
         dataset.setdefault(required(row, "video", str, place), []).append(_made(row, place))
     names = list(dataset)
+    if without := [name for name in names if name not in scenes or name not in merged]:
+        raise AnnotationError(
+            f"{settings.path(settings.dataset)}: its video {without[0]!r} has no scenes in "
+            f"{settings.path(settings.scenes)} or {settings.path(settings.merged_scenes)}"
+        )
     drawn = sorted({int(index) for index in np.linspace(0, len(names) - 1, limit)}) if names else []
     shown = [
-        _shown(settings, name, [scenes.get(name, []), merged.get(name, [])], scores.get(name, []), dataset[name])
+        _shown(settings, name, [scenes[name], merged[name]], scores.get(name, []), dataset[name])
         for name in tqdm([names[index] for index in drawn], desc="preview", unit="video")
     ]
     environment = Environment(
