@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from safetensors.torch import load_file, save_file
 from transformers.modeling_outputs import CausalLMOutput
 
 import hawkeye
@@ -22,6 +23,7 @@ from hawkeye.config import ConfigError
 from hawkeye.conversation import Answer
 from hawkeye.data.video import VideoError, open_video
 from hawkeye.evaluation.answering import Question, View
+from hawkeye.models import HawkEye
 from hawkeye.pipeline import load_model, shipped_models
 from hawkeye.prompts import open_prompt
 from hawkeye.temporal import Span
@@ -197,6 +199,96 @@ def test_directories_that_hold_no_whole_model_are_refused(harm: str, model_dir: 
                 path.unlink()
     with pytest.raises(ConfigError, match=rf"^model {broken}: cannot be loaded \(.+\)$"):
         load_model(broken)
+
+
+@pytest.mark.parametrize(
+    ("file", "path", "value", "message"),
+    [
+        ("config.json", ("vision_config", "num_attention_heads"), 0, "at least 1, not 0"),
+        ("config.json", ("text_config", "num_attention_heads"), 0, "at least 1, not 0"),
+        ("config.json", ("text_config", "num_hidden_layers"), 10**6, "at most 1000"),
+        ("config.json", ("vision_config", "image_size"), 8 * 10**5, "positions, too many"),
+        ("config.json", ("vision_config", "intermediate_size"), 64, "does not hold this model's weights"),
+        ("config.json", ("text_config", "rope_parameters", "rope_type"), "odd", "the model cannot be loaded"),
+        ("config.json", ("text_config", "hidden_act"), "odd", "KeyError"),
+        ("config.json", ("text_config", "vocab_size"), 20, r"the table of embeddings has 20 rows|weights"),
+        ("config.json", ("text_config",), [], "the configuration cannot be loaded"),
+        ("config.json", ("dtype",), "float33", "the configuration cannot be loaded|the model cannot be loaded"),
+        ("processor_config.json", ("image_size",), "large", "image_size must be a whole number above 0"),
+        ("processor_config.json", ("image_size",), 32, "the processor's image_size is 32, but the model's is 16"),
+        ("processor_config.json", ("visual_token_id",), 3, "the processor's visual_token_id is 3"),
+        ("processor_config.json", ("num_visual_tokens",), 3, "the processor's num_visual_tokens is 3"),
+        ("processor_config.json", ("eval_std",), [0, 1, 1], "must be three numbers, of a std above 0"),
+        ("processor_config.json", ("qformer_max_tokens",), 10**6, "the Q-Former has 512 positions"),
+        ("tokenizer_config.json", ("unk_token",), "", "its tokenizers cannot read a text|special"),
+        ("tokenizer_config.json", ("pad_token",), "<new>", "has the word '<new>' with the id"),
+        ("tokenizer.json", ("model", "unk_token"), "missing", "its tokenizers cannot read a text .*UNK"),
+        ("tokenizer.json", ("model",), {}, "the processor cannot be loaded"),
+        ("tokenizer.json", ("added_tokens", 0, "id"), -1, "the processor cannot be loaded"),
+        ("qformer_tokenizer/tokenizer.json", ("post_processor", "special_tokens", "<s>", "ids", 0), 10**6, "ids past"),
+        ("qformer_tokenizer/tokenizer.json", ("post_processor", "special_tokens"), {}, "cannot"),
+        ("qformer_tokenizer/tokenizer_config.json", ("pad_token",), None, "padding token|cannot read a text"),
+    ],
+)
+def test_odd_files_of_a_model_are_refused_in_one_line(
+    file: str, path: tuple[str | int, ...], value: object, message: str, model_dir: Path, tmp_path: Path
+) -> None:
+    broken = tmp_path / "broken"
+    shutil.copytree(model_dir, broken)
+    content = json.loads((broken / file).read_text())
+    *parents, last = path
+    node = content
+    for key in parents:
+        node = node[key]
+    node[last] = value
+    (broken / file).write_text(json.dumps(content))
+    with pytest.raises(ConfigError, match=rf"^model {broken}: cannot be loaded \(.*({message}).*\)$"):
+        load_model(broken, device="cpu")
+
+
+def test_a_missing_tokenizer_of_the_qformer_is_not_replaced(model_dir: Path, tmp_path: Path) -> None:
+    broken = tmp_path / "broken"
+    shutil.copytree(model_dir, broken)
+    shutil.rmtree(broken / "qformer_tokenizer")
+    with pytest.raises(ConfigError, match="has no folder 'qformer_tokenizer', the tokenizer of the Q-Former"):
+        load_model(broken)
+
+
+def test_a_placeholder_that_is_a_word_is_refused(model_dir: Path, tmp_path: Path) -> None:
+    broken = tmp_path / "broken"
+    shutil.copytree(model_dir, broken)
+    for file in ("config.json", "processor_config.json"):
+        content = json.loads((broken / file).read_text()) | {"visual_token_id": 7}
+        (broken / file).write_text(json.dumps(content))
+    with pytest.raises(ConfigError, match="the placeholder of visual tokens has the id 7, which is that of the word"):
+        load_model(broken)
+
+
+def test_shards_outside_the_directory_are_refused(model_dir: Path, tmp_path: Path) -> None:
+    broken = tmp_path / "broken"
+    shutil.copytree(model_dir, broken)
+    (broken / "model.safetensors").rename(tmp_path / "model.safetensors")
+    names = HawkEye.from_pretrained(model_dir).state_dict()
+    index = {"metadata": {}, "weight_map": dict.fromkeys(names, "../model.safetensors")}
+    (broken / "model.safetensors.index.json").write_text(json.dumps(index))
+    with pytest.raises(ConfigError, match=r"index\.json: the shard '\.\./model\.safetensors' lies outside"):
+        load_model(broken)
+
+
+@pytest.mark.parametrize("options", [None, ["red", "blue"]])
+def test_answers_that_are_no_numbers_are_an_error(
+    options: list[str] | None, model_dir: Path, video: Path, tmp_path: Path
+) -> None:
+    broken = tmp_path / "broken"
+    shutil.copytree(model_dir, broken)
+    weights = load_file(broken / "model.safetensors")
+    weights["projector.bias"] = torch.full_like(weights["projector.bias"], torch.nan)
+    save_file(weights, broken / "model.safetensors", metadata={"format": "pt"})
+    pipeline = load_model(broken)
+    with pytest.raises(ConfigError, match=r"answers are not finite numbers in float32: .*damaged"):
+        pipeline.ask(video, "What jumps", options)
+    with pytest.raises(ConfigError, match="answers are not finite numbers"):
+        pipeline.ground(video, "the red circle jumps")
 
 
 def test_shipped_models_are_directories_of_assets() -> None:

@@ -46,6 +46,19 @@ def _reject_below(minimum: int, part: str, config: Any, *names: str) -> None:
             raise ValueError(f"{name} in {part} must be at least {minimum}, not {value!r}")
 
 
+MOST_LAYERS = 1000
+MOST_FRAMES = 10_000
+MOST_POSITIONS = 10**9
+"""Limits far above any model: sizes past them are damage, and would fill the memory before the weights are missed."""
+
+
+def _reject_above(maximum: int, part: str, config: Any, *names: str) -> None:
+    for name in names:
+        value = config.get(name) if isinstance(config, dict) else getattr(config, name, None)
+        if isinstance(value, int) and value > maximum:
+            raise ValueError(f"{name} in {part} must be at most {maximum}, not {value!r}")
+
+
 def _reject_uneven_heads(part: str, config: Any) -> None:
     if config.hidden_size % config.num_attention_heads:
         raise ValueError(
@@ -86,9 +99,16 @@ class UMTConfig(PretrainedConfig):
         super().__post_init__(**kwargs)
         sizes = (*SIZES, "depth", "image_size", "patch_size", "checkpoint_num_frames", "num_frames")
         _reject_below(1, "vision_config", self, *sizes)
+        _reject_above(MOST_LAYERS, "vision_config", self, "depth")
         if self.image_size % self.patch_size:
             raise ValueError(f"image_size {self.image_size} is not a multiple of patch_size {self.patch_size}")
         _reject_uneven_heads("vision_config", self)
+        positions = self.checkpoint_num_frames * (self.image_size // self.patch_size) ** 2
+        if positions * self.hidden_size > MOST_POSITIONS:
+            raise ValueError(
+                f"image_size {self.image_size}, patch_size {self.patch_size} and checkpoint_num_frames "
+                f"{self.checkpoint_num_frames} in vision_config make {positions} positions, too many"
+            )
 
 
 @strict
@@ -167,6 +187,10 @@ class HawkEyeConfig(PretrainedConfig):
         )
         _reject_below(1, "the model's configuration", self, "num_frames", "num_query_tokens")
         _reject_below(0, "the model's configuration", self, "num_extra_query_tokens")
+        counts = ("num_frames", "num_query_tokens", "num_extra_query_tokens")
+        _reject_above(MOST_FRAMES, "the model's configuration", self, *counts)
+        _reject_above(MOST_LAYERS, "qformer_config", qformer, "num_hidden_layers")
+        _reject_above(MOST_LAYERS, "text_config", text, "num_hidden_layers")
         sizes = (*SIZES, "num_hidden_layers", "vocab_size", "max_position_embeddings")
         _reject_below(1, "qformer_config", qformer, *sizes, "cross_attention_frequency")
         _reject_below(1, "text_config", text, *sizes, "num_key_value_heads", "head_dim")

@@ -55,7 +55,10 @@ def one_line_errors(message: str) -> Iterator[None]:
         yield
     except ConfigError:
         raise
-    except Exception as error:
+    except BaseException as error:
+        # What Rust code (of tokenizers) panics with is no Exception, and no class that can be imported.
+        if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
+            raise
         logger.debug("%s", message, exc_info=True)
         raise ConfigError(f"{message} ({reason(error)})") from None
 

@@ -23,6 +23,8 @@ from hawkeye.models.hawkeye import HawkEye
 from hawkeye.models.processing import QFORMER_TOKENIZER, HawkEyeProcessor
 from hawkeye.models.weight_files import read_weights
 
+TRIAL = "###Human: What? \N{GRINNING FACE} ###Assistant: (A"
+"""A text with words that some tokenizers do not know; odd files fail at the first text only."""
 SHARD_BYTES = 5 * 10**9
 """Size of a file of weights: what is held in memory at a time while a model is written."""
 
@@ -50,7 +52,20 @@ def load_processor(directory: Path, config: HawkEyeConfig) -> HawkEyeProcessor:
         ConfigError: naming the directory and what is wrong with it.
     """
     processor: HawkEyeProcessor = foreign.load(HawkEyeProcessor, directory, "the processor")
+    with foreign.one_line_errors(f"{directory}: its tokenizers cannot read a text"):
+        ids = processor.encode_prompt(TRIAL)
+        processor.tokenizer.decode(ids, skip_special_tokens=True)
+        special = [getattr(processor.tokenizer, f"{name}_token_id") for name in ("bos", "eos", "unk", "pad")]
+        texts = processor.qformer_inputs([TRIAL, ""])
     check_fits(processor, config, str(directory))
+    rows = config.text_config.vocab_size
+    if any(token is not None and token >= rows for token in special) or max(ids) >= rows:
+        raise ConfigError(f"{directory}: the tokenizer makes ids past the {rows} rows of the table of embeddings")
+    if texts["qformer_input_ids"].max() >= config.qformer_config.vocab_size:
+        raise ConfigError(
+            f"{directory}: {QFORMER_TOKENIZER} makes ids past the {config.qformer_config.vocab_size} rows of the "
+            "Q-Former's table of embeddings"
+        )
     return processor
 
 
