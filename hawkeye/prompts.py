@@ -115,34 +115,62 @@ def multiple_choice(question: str, options: Sequence[str]) -> str:
     return "\n".join([f"Question: {question}", "Options:", *lettered(options)])
 
 
-def grounding_question(query: str, order: Sequence[Choice]) -> str:
+@dataclass(frozen=True)
+class Wording:
+    """The sentences around what is asked, where the answer is one of several options.
+
+    Attributes:
+        instruction: read by the Q-Former too.
+        question: has %s for the query or the question.
+        closing: follows the options.
+        answer_prefix: begins the answer; the option's letter comes next.
+    """
+
+    instruction: str
+    question: str
+    closing: str
+    answer_prefix: str
+
+    def asked(self, text: str, options: Sequence[str]) -> str:
+        """The second message of a prompt: instruction, question, lettered options, closing."""
+        question = multiple_choice(self.question.replace("%s", text), options)
+        return "\n".join(filter(None, [self.instruction, question, self.closing]))
+
+    def prompt(self, text: str, options: Sequence[str], seconds: Sequence[float]) -> str:
+        """The whole prompt."""
+        return _prompt(self.instruction, frames_message(seconds), self.asked(text, options), self.answer_prefix)
+
+
+GROUNDING_WORDING = Wording(GROUNDING_INSTRUCTION, GROUNDING_QUESTION, ONLY_BEST_OPTION, GROUNDING_ANSWER_PREFIX)
+QA_WORDING = Wording(QA_INSTRUCTION, "%s", ONLY_BEST_OPTION, QA_ANSWER_PREFIX)
+"""The benchmarks' sentences, which are the original's."""
+
+
+def grounding_question(query: str, order: Sequence[Choice], wording: Wording = GROUNDING_WORDING) -> str:
     """The second message of a grounding prompt, options in the given order."""
-    question = multiple_choice(GROUNDING_QUESTION % query, [CHOICE_SENTENCES[choice] for choice in order])
-    return f"{GROUNDING_INSTRUCTION}\n{question}\n{ONLY_BEST_OPTION}"
+    return wording.asked(query, [CHOICE_SENTENCES[choice] for choice in order])
 
 
-def qa_question(question: str, candidates: Sequence[str]) -> str:
+def qa_question(question: str, candidates: Sequence[str], wording: Wording = QA_WORDING) -> str:
     """The second message of a multiple-choice prompt."""
-    return f"{QA_INSTRUCTION}\n{multiple_choice(question, candidates)}\n{ONLY_BEST_OPTION}"
+    return wording.asked(question, candidates)
 
 
 def _prompt(instruction: str, message: str, question: str, answer_prefix: str) -> str:
-    return (
-        f"{instruction}\n{HUMAN} <Video>{VISUAL_MARKER}</Video> {message}\n"
-        f"{HUMAN} {question}\n{ASSISTANT} {answer_prefix}"
-    )
+    opening = f"{instruction}\n" if instruction else ""
+    return f"{opening}{HUMAN} <Video>{VISUAL_MARKER}</Video> {message}\n{HUMAN} {question}\n{ASSISTANT} {answer_prefix}"
 
 
-def grounding_prompt(query: str, order: Sequence[Choice], seconds: Sequence[float]) -> str:
+def grounding_prompt(
+    query: str, order: Sequence[Choice], seconds: Sequence[float], wording: Wording = GROUNDING_WORDING
+) -> str:
     """The whole prompt that asks in which part of the window `query` happens."""
-    return _prompt(
-        GROUNDING_INSTRUCTION, frames_message(seconds), grounding_question(query, order), GROUNDING_ANSWER_PREFIX
-    )
+    return wording.prompt(query, [CHOICE_SENTENCES[choice] for choice in order], seconds)
 
 
-def qa_prompt(question: str, candidates: Sequence[str], seconds: Sequence[float]) -> str:
+def qa_prompt(question: str, candidates: Sequence[str], seconds: Sequence[float], wording: Wording = QA_WORDING) -> str:
     """The whole prompt of a multiple-choice question."""
-    return _prompt(QA_INSTRUCTION, frames_message(seconds), qa_question(question, candidates), QA_ANSWER_PREFIX)
+    return wording.prompt(question, candidates, seconds)
 
 
 def open_prompt(question: str, seconds: Sequence[float], instruction: str = QA_INSTRUCTION) -> str:

@@ -22,6 +22,7 @@ from hawkeye.evaluation.settings import EvaluationSettings
 from hawkeye.evaluation.tasks import TurnByTurn
 from hawkeye.files import check_writable
 from hawkeye.pipeline import model_directory
+from hawkeye.prompts import GROUNDING_WORDING, Wording
 from hawkeye.temporal import Choice, Span
 
 WINDOWS_PER_QUERY = 32
@@ -52,8 +53,8 @@ def calibrate(settings: EvaluationSettings) -> tuple[Path, Responses]:
         raise ConfigError(f"calibration {settings.name!r}: its annotation files hold no query with one segment")
     check_videos(items)
     answerer = load_answerer(settings)
-    for _, example in items:
-        check_grounding(answerer, example.query)
+    for task, example in items:
+        check_grounding(answerer, example.query, task.wording)
     observed: list[np.ndarray] = []
     videos = groupby(sorted(items, key=path_of), key=path_of)
     with tqdm(total=len(items), desc=printable(settings.name), unit="query") as progress:
@@ -61,7 +62,7 @@ def calibrate(settings: EvaluationSettings) -> tuple[Path, Responses]:
             tasks_of_video, examples = zip(*group)
             try:
                 with open_video(path, fps=tasks_of_video[0].videos.fps) as reader:
-                    observed.append(observe(answerer, reader, examples, settings.seed))
+                    observed.append(observe(answerer, reader, examples, settings.seed, tasks_of_video[0].wording))
             except VideoError as error:
                 warn(f"left out: {error}")
             progress.update(len(examples))
@@ -72,7 +73,13 @@ def calibrate(settings: EvaluationSettings) -> tuple[Path, Responses]:
     return responses.save(directory), responses
 
 
-def observe(answerer: Answerer, reader: VideoReader, examples: Sequence[GroundingExample], seed: int) -> np.ndarray:
+def observe(
+    answerer: Answerer,
+    reader: VideoReader,
+    examples: Sequence[GroundingExample],
+    seed: int,
+    wording: Wording = GROUNDING_WORDING,
+) -> np.ndarray:
     """Answers about windows of one video that all queries share: rows of segment (2), window (2), answers (4), the
     times as shares of the video.
 
@@ -84,7 +91,7 @@ def observe(answerer: Answerer, reader: VideoReader, examples: Sequence[Groundin
     candidates = search_windows()
     others = 1 + rng.permutation(len(candidates) - 1)[: WINDOWS_PER_QUERY - 1]
     rows = list[np.ndarray]()
-    queries = [Query(reader, example.query, example.key) for example in examples]
+    queries = [Query(reader, example.query, example.key, wording=wording) for example in examples]
     rngs = [option_rng(seed, query.key) for query in queries]
     for window in candidates[[0, *others]]:
         start, end = window * reader.duration

@@ -15,7 +15,8 @@ from hawkeye.evaluation.answering import LONGEST_TIME, Answerer, Question, View
 from hawkeye.evaluation.settings import Decoding
 from hawkeye.prompts import (
     CHOICE_SENTENCES,
-    GROUNDING_INSTRUCTION,
+    GROUNDING_WORDING,
+    Wording,
     grounding_prompt,
     grounding_question,
     parse_option,
@@ -36,6 +37,7 @@ class Query:
     key: str
     window: Span | None = None
     """The part of the video to search; all of it where None. It may end after the video."""
+    wording: Wording = GROUNDING_WORDING
 
     @property
     def searched(self) -> Span:
@@ -164,14 +166,14 @@ def check_query(query: str) -> None:
         raise ValueError("the query is empty: say what to look for")
 
 
-def check_grounding(answerer: Answerer, query: str) -> None:
+def check_grounding(answerer: Answerer, query: str, wording: Wording = GROUNDING_WORDING) -> None:
     """Refuses a query before any video is opened.
 
     Raises:
         ValueError: if the query is empty, or longer than the model's prompt allows.
     """
     check_query(query)
-    prompt = grounding_prompt(query, list(Choice), [LONGEST_TIME] * answerer.num_frames)
+    prompt = grounding_prompt(query, list(Choice), [LONGEST_TIME] * answerer.num_frames, wording)
     answerer.check(prompt, len(Choice))
 
 
@@ -207,7 +209,7 @@ def ground(
     if max_turns < 1:
         raise ValueError(f"max_turns must be at least 1, not {max_turns}")
     for query in queries:
-        check_grounding(answerer, query.text)
+        check_grounding(answerer, query.text, query.wording)
     rngs = [option_rng(seed, query.key) for query in queries]
     windows = [query.searched for query in queries]
     turns: list[list[GroundingTurn]] = [[] for _ in queries]
@@ -265,12 +267,12 @@ def ask_windows(
     shown = [None if window == Span(0.0, query.reader.duration) else window for query, window in zip(queries, windows)]
     glimpses = answerer.look(
         [
-            View(query.reader, window, GROUNDING_INSTRUCTION, grounding_question(query.text, order))
+            View(query.reader, window, query.wording.instruction, grounding_question(query.text, order, query.wording))
             for query, window, order in zip(queries, shown, orders)
         ]
     )
     questions = [
-        Question(grounding_prompt(query.text, order, list(glimpse.seconds)), glimpse, len(order))
+        Question(grounding_prompt(query.text, order, list(glimpse.seconds), query.wording), glimpse, len(order))
         for query, order, glimpse in zip(queries, orders, glimpses)
     ]
     if decoding == "generate":

@@ -33,6 +33,7 @@ from hawkeye.evaluation.summary import (
 )
 from hawkeye.evaluation.tasks import MultipleChoice, SpansInNumbers, Task, TurnByTurn, Videos
 from hawkeye.files import json_text, sha256, write_text
+from hawkeye.prompts import GROUNDING_WORDING, QA_WORDING
 
 Item = tuple[Task[Any], Example]
 """One example with its task."""
@@ -116,7 +117,7 @@ def read_tasks(settings: EvaluationSettings, skipped: list[str]) -> list[Task[An
         queries = _share(read_grounding_examples(settings.data_dir / file.annotations, bad_rows), settings, name)
         if settings.spans is None:
             how = settings.strategy, settings.max_turns, settings.seed, settings.decoding
-            tasks.append(TurnByTurn(name, queries, videos, *how))
+            tasks.append(TurnByTurn(name, queries, videos, *how, settings.grounding_wording.over(GROUNDING_WORDING)))
         else:
             tasks.append(SpansInNumbers(name, queries, videos, settings.spans))
     for name, file in settings.videoqa.items():
@@ -126,7 +127,8 @@ def read_tasks(settings: EvaluationSettings, skipped: list[str]) -> list[Task[An
             questions = [question for question in questions if (question.video, question.id) in queried]
         else:
             questions = _share(questions, settings, name)
-        tasks.append(MultipleChoice(name, questions, _videos(settings, file), file.shown))
+        wording = settings.videoqa_wording.over(QA_WORDING)
+        tasks.append(MultipleChoice(name, questions, _videos(settings, file), file.shown, wording))
     if not tasks:
         raise ConfigError(f"evaluation {settings.name!r}: neither 'grounding' nor 'videoqa' names an annotation file")
     names = [task.name for task in tasks]

@@ -71,7 +71,7 @@ def _find_by_belief(
     if max_turns < 1:
         raise ValueError(f"max_turns must be at least 1, not {max_turns}")
     for query in queries:
-        check_grounding(answerer, query.text)
+        check_grounding(answerer, query.text, query.wording)
     if not queries:
         return []
     space = _space(answerer.responses)

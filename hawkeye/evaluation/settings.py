@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
 from hawkeye.config import Settings
-from hawkeye.prompts import GROUNDING_INSTRUCTION, GROUNDING_QUESTION
+from hawkeye.prompts import GROUNDING_INSTRUCTION, GROUNDING_QUESTION, Wording
 from hawkeye.temporal import MAX_TURNS
 
 Decoding = Literal["probabilities", "generate"]
@@ -43,6 +44,25 @@ class SpanSettings(Settings):
         if self.question.count("%") != 1 or "%s" not in self.question:
             raise ValueError(f"'question' must have one place for the query, %s, and no other %: {self.question!r}")
         return self
+
+
+class WordingSettings(Settings):
+    """Sentences around what is asked, in place of the benchmarks' (`hawkeye.prompts.Wording`)."""
+
+    instruction: str | None = Field(None, description="Before all; the Q-Former reads it too.")
+    question: str | None = Field(None, description="Has %s for the query, or for the question.")
+    closing: str | None = Field(None, description="After the options; may be empty.")
+    answer_prefix: str | None = Field(None, description="Begins the answer; the option's letter comes next.")
+
+    @model_validator(mode="after")
+    def _one_query(self) -> WordingSettings:
+        if self.question is not None and self.question.count("%s") != 1:
+            raise ValueError(f"'question' must have one %s for what is asked: {self.question!r}")
+        return self
+
+    def over(self, wording: Wording) -> Wording:
+        """`wording`, with these sentences in place of its own."""
+        return replace(wording, **self.model_dump(exclude_none=True))
 
 
 class AnnotationFile(Settings):
@@ -97,6 +117,8 @@ class EvaluationSettings(Settings):
     spans: SpanSettings | None = Field(
         None, description="Ask once for a span in numbers, in place of recursive grounding."
     )
+    grounding_wording: WordingSettings = Field(WordingSettings(), description="How queries are asked.")
+    videoqa_wording: WordingSettings = Field(WordingSettings(), description="How questions are asked.")
     seed: int = Field(0, ge=0, description="With an example's id, decides the order of its options.")
     batch_size: int = Field(16, gt=0, description="Windows, or prompts, that go through the model together.")
     num_frames: int | None = Field(
@@ -109,3 +131,9 @@ class EvaluationSettings(Settings):
     restart: bool = Field(False, description="Forget what an earlier run has left in output_dir.")
     skip_bad_rows: bool = Field(False, description="Leave bad rows of the annotation files out, and list them.")
     allow_missing_videos: bool = Field(False, description="Count examples of missing videos as wrong, and go on.")
+
+    @model_validator(mode="after")
+    def _one_wording(self) -> EvaluationSettings:
+        if self.spans is not None and self.grounding_wording != WordingSettings():
+            raise ValueError("'spans' has its own instruction and question, so 'grounding_wording' does nothing")
+        return self

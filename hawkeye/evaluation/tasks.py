@@ -17,6 +17,7 @@ from hawkeye.evaluation.search import find
 from hawkeye.evaluation.settings import Decoding, Shown, SpanSettings, Strategy
 from hawkeye.evaluation.spans import ask_spans, check_span
 from hawkeye.evaluation.videoqa import ChoiceQuestion, answer, check_choice
+from hawkeye.prompts import GROUNDING_WORDING, QA_WORDING, Wording
 from hawkeye.temporal import Span, sample_window, whole_window_choice
 
 
@@ -89,14 +90,15 @@ class TurnByTurn:
     max_turns: int
     seed: int
     decoding: Decoding
+    wording: Wording = GROUNDING_WORDING
 
     def check(self, answerer: Answerer, example: GroundingExample) -> None:
         """See `Task`."""
-        check_grounding(answerer, example.query)
+        check_grounding(answerer, example.query, self.wording)
 
     def predict(self, answerer: Answerer, asked: Asked[GroundingExample]) -> list[GroundingPrediction]:
         """See `Task`."""
-        queries = [Query(reader, example.query, example.key) for reader, example in asked]
+        queries = [Query(reader, example.query, example.key, wording=self.wording) for reader, example in asked]
         found = find(
             answerer,
             queries,
@@ -176,16 +178,21 @@ class MultipleChoice:
     examples: list[QAExample]
     videos: Videos
     shown: Shown = "annotated"
+    wording: Wording = QA_WORDING
 
     def check(self, answerer: Answerer, example: QAExample) -> None:
         """See `Task`."""
-        check_choice(answerer, example.question, example.candidates)
+        check_choice(answerer, example.question, example.candidates, self.wording)
 
     def predict(self, answerer: Answerer, asked: Asked[QAExample]) -> list[QAPrediction]:
         """See `Task`."""
         questions = [
             ChoiceQuestion(
-                reader, example.question, example.candidates, example.window if self.shown == "annotated" else None
+                reader,
+                example.question,
+                example.candidates,
+                example.window if self.shown == "annotated" else None,
+                self.wording,
             )
             for reader, example in asked
         ]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from hawkeye.data.video import VideoReader
 from hawkeye.evaluation.answering import LONGEST_TIME, Answerer, Question, View
-from hawkeye.prompts import QA_INSTRUCTION, qa_prompt, qa_question
+from hawkeye.prompts import QA_WORDING, Wording, qa_prompt, qa_question
 from hawkeye.temporal import Span
 
 
@@ -19,6 +19,7 @@ class ChoiceQuestion:
     text: str
     candidates: tuple[str, ...]
     window: Span | None = None
+    wording: Wording = QA_WORDING
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,7 @@ class ChoiceAnswer:
     probabilities: tuple[float, ...]
 
 
-def check_choice(answerer: Answerer, question: str, candidates: Sequence[str]) -> None:
+def check_choice(answerer: Answerer, question: str, candidates: Sequence[str], wording: Wording = QA_WORDING) -> None:
     """Refuses a question before any video is opened.
 
     Raises:
@@ -40,7 +41,7 @@ def check_choice(answerer: Answerer, question: str, candidates: Sequence[str]) -
         raise ValueError("the question is empty")
     if len(candidates) < 2 or not all(text.strip() for text in candidates):
         raise ValueError(f"a choice needs two options or more, none of them empty, not {list(candidates)!r}")
-    answerer.check(qa_prompt(question, candidates, [LONGEST_TIME] * answerer.num_frames), len(candidates))
+    answerer.check(qa_prompt(question, candidates, [LONGEST_TIME] * answerer.num_frames, wording), len(candidates))
 
 
 def answer(answerer: Answerer, questions: Sequence[ChoiceQuestion]) -> list[ChoiceAnswer]:
@@ -51,16 +52,23 @@ def answer(answerer: Answerer, questions: Sequence[ChoiceQuestion]) -> list[Choi
         VideoError: if frames cannot be read.
     """
     for question in questions:
-        check_choice(answerer, question.text, question.candidates)
+        check_choice(answerer, question.text, question.candidates, question.wording)
     glimpses = answerer.look(
         [
-            View(question.reader, question.window, QA_INSTRUCTION, qa_question(question.text, question.candidates))
+            View(
+                question.reader,
+                question.window,
+                question.wording.instruction,
+                qa_question(question.text, question.candidates, question.wording),
+            )
             for question in questions
         ]
     )
     prompts = [
         Question(
-            qa_prompt(question.text, question.candidates, list(glimpse.seconds)), glimpse, len(question.candidates)
+            qa_prompt(question.text, question.candidates, list(glimpse.seconds), question.wording),
+            glimpse,
+            len(question.candidates),
         )
         for question, glimpse in zip(questions, glimpses)
     ]

@@ -464,3 +464,34 @@ def test_the_frames_of_a_window_are_those_that_the_settings_name(folder: Path) -
         part.save_pretrained(folder / "model")
     answerer = load_answerer(settings(folder, f"model={folder / 'model'}", "num_frames=5"))
     assert answerer.num_frames == 5
+
+
+def test_what_is_asked_can_be_worded_otherwise(folder: Path) -> None:
+    grounding = "grounding_wording={instruction: Look closely., question: 'When does %s, 100 % sure?'}"
+    videoqa = "videoqa_wording={instruction: '', closing: '', answer_prefix: 'It is ('}"
+    whole = CHOICE_SENTENCES[Choice.THROUGHOUT]
+    answerer = ScriptedAnswerer(lambda asked, window: whole if asked.startswith("When") else oracle(asked, window))
+    evaluate(settings(folder, grounding, videoqa, "limit=1", "max_turns=1", "strategy=recursive"), answerer)
+    query = next(prompt for prompt in answerer.prompts if "When does" in prompt)
+    question = next(prompt for prompt in answerer.prompts if "What happens first" in prompt)
+    assert query.startswith("Look closely.\n###Human: <Video>")
+    assert "###Human: Look closely.\nQuestion: When does the red circle jumps, 100 % sure?\nOptions:\n(A) " in query
+    assert query.endswith("\nOnly give the best option.\n###Assistant: Best option: (")
+    assert question.startswith("###Human: <Video>")
+    assert question.endswith(
+        "###Human: Question: What happens first\nOptions:\n(A) jumps\n(B) spins\n###Assistant: It is ("
+    )
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("grounding_wording.question=When?", "'question' must have one %s"),
+        ("grounding_wording={instruction: Look., prefix: x}", "unknown field 'grounding_wording.prefix'"),
+    ],
+)
+def test_wordings_that_ask_nothing_are_refused(override: str, message: str, folder: Path) -> None:
+    with pytest.raises(ConfigError, match=message):
+        settings(folder, override)
+    with pytest.raises(ConfigError, match="'grounding_wording' does nothing"):
+        settings(folder, "spans={represent: seconds}", "grounding_wording.instruction=Look.")
