@@ -174,7 +174,7 @@ def read_span(row: Mapping[str, Any], start_key: str, end_key: str, place: str) 
         value = row.get(key)
         if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value) or value < 0:
             raise AnnotationError(f"{place}: {key!r} must be a time in seconds, not {value!r}")
-        times.append(float(value))
+        times.append(float(value) + 0.0)  # -0.0, of which NExT-GQA's files have many, becomes 0.0
     if times[0] > times[1]:
         raise AnnotationError(f"{place}: {start_key!r} {times[0]} lies after {end_key!r} {times[1]}")
     return Span(*times)

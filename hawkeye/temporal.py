@@ -232,6 +232,7 @@ def _window_for(choice: Choice, segment: Span, context: Span, rng: np.random.Gen
 
 def _uniform(rng: np.random.Generator, low: float, high: float) -> float:
     """A number between bounds that rounding may have exchanged where they are equal."""
+    high += 0.0  # numpy takes the difference of -0.0 and 0.0 for a negative one
     return float(rng.uniform(min(low, high), high))
 
 

@@ -279,3 +279,9 @@ def test_room_that_fits_the_segment_to_the_last_bit_gives_a_window() -> None:
     # 28.7 - 21.4 > 21.4 - 14.1 by rounding alone, while 21.4 + (21.4 - 14.1) lies beyond 28.7.
     for seed in range(100):
         sample_window(Span(14.1, 21.4), Span(9.8, 28.7), np.random.default_rng(seed))
+
+
+def test_windows_around_a_segment_that_starts_at_minus_zero() -> None:
+    for seed in range(50):
+        window, _ = sample_window(Span(-0.0, 4.5), Span(0.0, 9.0), np.random.default_rng(seed), num_frames=12)
+        assert window.start == 0.0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -119,6 +120,11 @@ def test_a_span_that_starts_a_little_before_the_video_starts_with_it(
             read_grounding_examples(path)
     else:
         assert read_grounding_examples(path)[1].golds == (Span(found, 2.5),)
+
+
+def test_minus_zero_is_zero(tmp_path: Path) -> None:
+    (example,) = read_grounding_examples(write(tmp_path, [{**QUERY, "answer": [-0.0, 2.5]}]))
+    assert math.copysign(1, example.golds[0].start) == 1
 
 
 def test_null_means_not_given(tmp_path: Path) -> None:
