@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers import AutoModelForCausalLM, PreTrainedModel
 from transformers import initialization as init
-from transformers.utils import ModelOutput
+from transformers.utils import ModelOutput, logging
 
 from hawkeye.models.configuration import HawkEyeConfig
 from hawkeye.models.foreign import refuse_unusual_files
@@ -87,11 +87,18 @@ class HawkEye(PreTrainedModel):
         """
         if pretrained_model_name_or_path is not None and Path(pretrained_model_name_or_path).is_dir():
             refuse_unusual_files(Path(pretrained_model_name_or_path))
-        loaded: Any = super().from_pretrained(
-            pretrained_model_name_or_path, *model_args, **(kwargs | {"output_loading_info": True})
-        )
+        # What does not fit is reported, and refused here by name; the library's own report goes to the terminal.
+        asked = kwargs | {"output_loading_info": True, "ignore_mismatched_sizes": True}
+        verbosity = logging.get_verbosity()
+        logging.set_verbosity_error()
+        try:
+            loaded: Any = super().from_pretrained(pretrained_model_name_or_path, *model_args, **asked)
+        finally:
+            logging.set_verbosity(verbosity)
         model, info = loaded
-        wrong = {kind: sorted(map(str, keys)) for kind, keys in info.items() if kind.endswith("_keys") and keys}
+        wrong = {
+            kind: sorted(_told(key) for key in keys) for kind, keys in info.items() if kind.endswith("_keys") and keys
+        }
         if wrong:
             found = "; ".join(f"{kind.removesuffix('_keys')}: {', '.join(keys)}" for kind, keys in wrong.items())
             raise ValueError(f"{pretrained_model_name_or_path or 'this'} does not hold this model's weights ({found})")
@@ -280,6 +287,14 @@ class HawkEye(PreTrainedModel):
             do_sample=False,
             **kwargs,
         )
+
+
+def _told(key: Any) -> str:
+    """A key of the library's loading report: a name, or a name with the shape in the file and the model's."""
+    if isinstance(key, str):
+        return key
+    name, found, expected = key
+    return f"{name} ({list(found)} in the file, {list(expected)} in the model)"
 
 
 def _lora_config(settings: dict[str, Any]) -> LoraConfig:
