@@ -18,6 +18,7 @@ from hawkeye.models.hawkeye import HawkEye
 from hawkeye.models.processing import HawkEyeProcessor
 from hawkeye.tables import table
 from hawkeye.training.checks import VideoCheck, check_videos, read_sources
+from hawkeye.training.host_memory import host_memory_table
 from hawkeye.training.run import frame_store, split_step
 from hawkeye.training.start import start_model
 
@@ -69,6 +70,7 @@ def plan(settings: TrainSettings) -> Iterator[Table]:
     yield sources_table(sources, check_videos(settings, sources))
     model, processor = start_model(settings, sources, without_values=True)
     yield modules_table(model)
+    yield host_memory_table(model, settings.model if settings.model.is_dir() else None)
     processes = int(os.environ.get("WORLD_SIZE", "1"))
     rows = table(
         f"Stages, on {processes} process{'es' if processes > 1 else ''}",
