@@ -13,7 +13,7 @@ import re
 import shutil
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from glob import escape
 from itertools import count
 from pathlib import Path
@@ -96,7 +96,7 @@ def check_writable(directory: Path) -> None:
 
 @contextmanager
 def locked(directory: Path) -> Iterator[None]:
-    """Keeps other processes out of a directory, which is made if it is not there.
+    """Keeps other processes out of a directory, which is made if it is not there, and does not stay if it is empty.
 
     The lock is the operating system's, and goes with the process however that ends. It does not pass to forked
     children, and keeps no thread of the same process out.
@@ -104,10 +104,14 @@ def locked(directory: Path) -> Iterator[None]:
     Raises:
         InUseError: if another process has it; the message says which, on which machine and since when.
     """
-    directory.mkdir(parents=True, exist_ok=True)
+    is_new = not directory.exists()
     path = directory / LOCK_FILE
     while True:
-        file = path.open("a+", encoding="utf-8")
+        directory.mkdir(parents=True, exist_ok=True)
+        try:
+            file = path.open("a+", encoding="utf-8")
+        except FileNotFoundError:  # another process has just removed the directory again
+            continue
         try:
             fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except (BlockingIOError, PermissionError):
@@ -127,6 +131,9 @@ def locked(directory: Path) -> Iterator[None]:
     finally:
         path.unlink(missing_ok=True)
         file.close()
+        if is_new:
+            with suppress(OSError):  # it holds something, or another process has come
+                directory.rmdir()
 
 
 def remove(path: Path) -> None:

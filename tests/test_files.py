@@ -102,6 +102,14 @@ def test_the_lock_of_a_killed_process_is_free(tmp_path: Path) -> None:
     assert not (tmp_path / LOCK_FILE).exists()
 
 
+def test_a_lock_leaves_no_empty_directory(tmp_path: Path) -> None:
+    with locked(tmp_path / "new"):
+        assert (tmp_path / "new" / LOCK_FILE).exists()
+    with locked(tmp_path / "used"):
+        (tmp_path / "used" / "a").touch()
+    assert sorted(path.name for path in tmp_path.rglob("*")) == ["a", "used"]
+
+
 def test_json_holds_finite_numbers_alone(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"^a number is not finite: rows\.1\.iou is nan$"):
         json_text({"rows": [{"iou": 0.5}, {"iou": float("nan")}]})

@@ -13,7 +13,7 @@ from data_preparing.charades import main as charades
 from hawkeye.arguments import parse
 from hawkeye.config import TrainSettings, load_settings
 from hawkeye.data.sources import file_of, read_source
-from hawkeye.evaluation.run import check_videos, read_tasks
+from hawkeye.evaluation.items import check_videos, read_tasks
 from hawkeye.evaluation.settings import EvaluationSettings
 from tests.data.video_files import write_video
 

@@ -13,7 +13,7 @@ from av.video.reformatter import VideoReformatter
 from hawkeye.data.video_file import OpenFile, VideoFile
 from hawkeye.data.video_listing import list_frames
 from hawkeye.data.video_orientation import Orientation, orientation
-from hawkeye.data.video_reader import VideoError, VideoReader, one_line, warn_once
+from hawkeye.data.video_reader import VideoError, VideoReader, one_line
 
 _WORTH_SEEKING = 16
 """Frames to the next keyframe from which on a seek costs less than decoding them."""
@@ -62,8 +62,7 @@ class PyAVReader(VideoReader):
     def _warn_if_short(self) -> None:
         missing = (self.declared_duration or 0.0) - self.duration
         if missing > max(_SHORT * self.duration, 2 / self.fps):
-            warn_once(
-                self.path,
+            self._warn(
                 "short",
                 f"its header declares {self.declared_duration:.1f} s, but its pictures end at {self.duration:.1f} s; "
                 "it may be truncated",
@@ -109,7 +108,7 @@ class PyAVReader(VideoReader):
     def _note_damage(self, index: int) -> None:
         self.damaged.add(index)
         when = self.seconds[index]
-        warn_once(self.path, "damage", f"is damaged around second {when:.1f}; some of its pictures show it")
+        self._warn("damage", f"is damaged around second {when:.1f}; some of its pictures show it")
 
     def _frame(self, index: int) -> av.VideoFrame:
         keyframe = int(self.keyframes[np.searchsorted(self.keyframes, index, side="right") - 1])

@@ -15,6 +15,9 @@ import numpy as np
 
 _log = logging.getLogger(__name__)
 
+_warned: set[tuple[str, str]] = set()
+"""Files and kinds of warnings that this process has logged."""
+
 PictureTransform = Callable[[np.ndarray], np.ndarray]
 """A uint8 picture `[H, W, 3]` of any size to one of a fixed size."""
 
@@ -76,6 +79,7 @@ class VideoReader(ABC):
         last_seconds: how long the last frame is shown.
         declared_duration: length in seconds that the file's header declares, of whatever can be read; None where it
             declares none.
+        warnings: what is wrong with the file although it can be read, as far as it was met, by kind.
     """
 
     def __init__(
@@ -91,6 +95,7 @@ class VideoReader(ABC):
         self.fps = fps
         self.last_seconds = 1 / fps if last_seconds is None else last_seconds
         self.declared_duration = declared_duration
+        self.warnings: dict[str, str] = {}
         self._lock = threading.RLock()
         self._process = os.getpid()
         self._closed = False
@@ -159,6 +164,13 @@ class VideoReader(ABC):
             stack[index] = kept
         return stack
 
+    def _warn(self, kind: str, message: str) -> None:
+        """Keeps a warning, the first of its kind, and logs it unless this process has done so."""
+        self.warnings.setdefault(kind, f"{self.path}: {message}".encode("utf-8", "backslashreplace").decode())
+        if (str(self.path), kind) not in _warned:
+            _warned.add((str(self.path), kind))
+            _log.warning("%s", self.warnings[kind])
+
     @abstractmethod
     def _decode(self, indices: list[int]) -> Iterable[np.ndarray]:
         """Pictures `[H, W, 3]` at rising, distinct, valid indices, one after the other."""
@@ -188,13 +200,3 @@ def one_line(error: BaseException) -> str:
     """Another library's error as part of a message."""
     message = getattr(error, "strerror", None) or str(error)
     return " ".join(message.split())[:200] or type(error).__name__
-
-
-_warned: set[tuple[str, str]] = set()
-
-
-def warn_once(path: Path, kind: str, message: str) -> None:
-    """Logs a warning about a file, once in this process for each kind of warning."""
-    if (str(path), kind) not in _warned:
-        _warned.add((str(path), kind))
-        _log.warning("%s: %s", str(path).encode("utf-8", "backslashreplace").decode(), message)

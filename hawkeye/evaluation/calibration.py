@@ -16,8 +16,9 @@ from hawkeye.evaluation.answering import Answerer
 from hawkeye.evaluation.belief import search_windows
 from hawkeye.evaluation.examples import GroundingExample
 from hawkeye.evaluation.grounding import Query, ask_windows, check_grounding, option_order, option_rng
+from hawkeye.evaluation.items import check_videos, path_of, read_tasks
 from hawkeye.evaluation.responses import Responses
-from hawkeye.evaluation.run import check_videos, load_answerer, path_of, read_tasks
+from hawkeye.evaluation.run import load_answerer
 from hawkeye.evaluation.settings import EvaluationSettings
 from hawkeye.evaluation.tasks import TurnByTurn
 from hawkeye.files import check_writable

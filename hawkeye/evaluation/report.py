@@ -32,7 +32,7 @@ def print_results(results: dict[str, Any], console: Console) -> None:
         console.print(_grounded_qa_table(results["grounded_qa"]))
     _print_some(console, "failed", [f"{failure['place']}: {failure['error']}" for failure in results["failures"]])
     _print_some(console, "left out", results["skipped_rows"])
-    _print_some(console, "warning", results.get("duration_warnings", []))
+    _print_some(console, "warning", [*results.get("duration_warnings", []), *results.get("video_warnings", [])])
 
 
 def _print_some(console: Console, what: str, lines: Sequence[str]) -> None:

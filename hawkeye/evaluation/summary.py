@@ -28,6 +28,7 @@ DEFINITIONS = {
     "questions": "multiple-choice questions in the annotation files, those that failed among them",
     "failed": "examples whose video could not be read or whose answer names no option; they count as wrong",
     "skipped_rows": "bad rows of the annotation files, with skip_bad_rows; they are in no figure",
+    "video_warnings": "what is wrong with videos that were read all the same, such as shorter than their header says",
     "unparsable": "answers in numbers that name no span; they count as wrong",
     "questions_per_query": "mean number of questions asked about a query, failed ones left out",
     "miou": "mean over queries of the highest intersection over union of the span with an annotated one, in seconds",

@@ -13,14 +13,17 @@ from typing import Any
 import numpy as np
 import pytest
 
+from hawkeye.annotations import AnnotationError
 from hawkeye.config import ConfigError, load_settings
 from hawkeye.evaluation.answering import Question, View
 from hawkeye.evaluation.run import evaluate
 from hawkeye.evaluation.settings import EvaluationSettings
 from hawkeye.evaluation.store import PredictionStore
+from hawkeye.files import LOCK_FILE, InUseError
 from tests.data.video_files import write_video
 from tests.evaluation.fakes import ScriptedAnswerer
 from tests.small_model import make_small_model
+from tests.test_files import hold
 
 ROOT = Path(__file__).parents[2]
 VIDEOS = ("a", "b", "c", "d", "e")
@@ -189,6 +192,40 @@ def test_a_damaged_file_of_the_run_is_named(folder: Path) -> None:
         with pytest.raises(ValueError, match=message):
             evaluate(settings(folder))
         path.write_bytes(whole)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"duration": None},
+        {"pred_answer_list": ["nowhere"]},
+        {"probabilities": [3]},
+        {"candidates": 7},
+        {"absence": {}, "windows": 1},
+        {"crop": []},
+        {"crop_pred": None},
+        {"pred_span": "x", "pred_answer_list": []},
+    ],
+)
+def test_a_line_of_the_run_with_wrong_types_is_named(change: dict[str, Any], folder: Path) -> None:
+    evaluate(settings(folder))
+    path = folder / "out" / "predictions.jsonl"
+    first, *others = path.read_text().splitlines(keepends=True)
+    path.write_text(json.dumps(json.loads(first) | change) + "\n" + "".join(others))
+    with pytest.raises(AnnotationError, match=rf"^predictions of {folder}/out: the line about .*queries\.json row 0: "):
+        evaluate(settings(folder))
+
+
+def test_a_directory_is_evaluated_to_by_one_process_at_a_time(folder: Path) -> None:
+    other = hold(folder / "out")
+    try:
+        with pytest.raises(InUseError, match=rf"out: process {other.pid} on .* works in it; wait for it, or choose"):
+            evaluate(settings(folder), Mortal(-1))
+    finally:
+        other.kill()
+        other.wait()
+    evaluate(settings(folder), Mortal(-1))
+    assert not (folder / "out" / LOCK_FILE).exists()
 
 
 def test_predictions_of_an_unknown_evaluation_are_refused(folder: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from io import StringIO
 from pathlib import Path
@@ -495,3 +496,20 @@ def test_wordings_that_ask_nothing_are_refused(override: str, message: str, fold
         settings(folder, override)
     with pytest.raises(ConfigError, match="'grounding_wording' does nothing"):
         settings(folder, "spans={represent: seconds}", "grounding_wording.instruction=Look.")
+
+
+def test_a_video_shorter_than_its_header_says_is_listed(folder: Path) -> None:
+    video = write_video(folder / "videos" / "c.mkv", numbered_frames(80), fps=4)
+    cut(video, 0.6)
+    write_rows(folder, "grounding", [QUERIES[0], QUERIES[3] | {"video": "c.mkv"}])
+    run = settings(folder, "videoqa={}")
+    results = evaluate(run, ScriptedAnswerer(oracle))
+    (warning,) = results["video_warnings"]
+    assert re.fullmatch(
+        rf"{video}: its header declares 20\.0 s, but its pictures end at .* it may be truncated", warning
+    )
+    assert ["video_warnings" in row for row in predictions(folder)] == [False, True]
+    printed = StringIO()
+    print_results(results, Console(file=printed, width=200))
+    assert f"warning: {warning}" in printed.getvalue()
+    assert evaluate(run, ScriptedAnswerer(oracle)) == results
