@@ -169,6 +169,12 @@ class TrainSettings(Settings):
     )
     gradient_checkpointing: bool = Field(False, description="Recompute activations: less memory, a third slower.")
     answer_weights: AnswerWeights = AnswerWeights()
+    max_text_tokens: int | None = Field(
+        None,
+        gt=0,
+        description="Tokens of a conversation beside its visual ones: longer ones are cut at their end, and counted "
+        "(paper: 512); null: nothing is cut, and rows longer than the model's context are bad rows.",
+    )
     frozen: list[str] = Field([], description="Modules of the model that do not train, such as vision_encoder.")
     weights: list[Path] = Field([], description="Checkpoints laid over the model before training, such as ckpt_9.pth.")
     frame_cache: FrameCacheSettings | None = Field(

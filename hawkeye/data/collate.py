@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from hawkeye.config import AnswerWeights
 from hawkeye.data.sources import Sample, Unreadable
 from hawkeye.models.processing import HawkEyeProcessor
 from hawkeye.prompts import (
+    ASSISTANT,
     CHOICE_SENTENCES,
     VISUAL_MARKER,
     Turn,
@@ -38,6 +40,12 @@ class EncodedText:
     input_ids: list[int]
     labels: list[int]
     weights: list[float]
+    answer_start: int
+    """Index of the first token of the first answer."""
+
+    def first(self, count: int) -> EncodedText:
+        """Its first `count` tokens."""
+        return EncodedText(self.input_ids[:count], self.labels[:count], self.weights[:count], self.answer_start)
 
 
 def encode_conversation(text: str, processor: HawkEyeProcessor, weights: Sequence[float] | None = None) -> EncodedText:
@@ -50,8 +58,11 @@ def encode_conversation(text: str, processor: HawkEyeProcessor, weights: Sequenc
         weights: a loss weight for every character of `text`; 1 where None. A token takes its last character's.
     """
     labelled = np.zeros(len(text) + 1, dtype=bool)
-    for start, end in trained_parts(text):
+    parts = trained_parts(text)
+    for start, end in parts:
         labelled[start:end] = True
+    answers = [start + len(ASSISTANT) + 1 for start, _ in parts if text.startswith(ASSISTANT, start)]
+    first = min(answers or [start for start, _ in parts], default=len(text))
     ids, offsets = processor.encode_with_offsets(text)
     # A token's last character tells where it belongs: "▁###" begins with the space before it.
     counts = [end > start and bool(labelled[end - 1]) for start, end in offsets]
@@ -62,6 +73,7 @@ def encode_conversation(text: str, processor: HawkEyeProcessor, weights: Sequenc
             (1.0 if weights is None else weights[end - 1]) if counted else 0.0
             for (_, end), counted in zip(offsets, counts)
         ],
+        next((index for index, (_, end) in enumerate(offsets) if end > first), len(ids)),
     )
 
 
@@ -94,6 +106,8 @@ class BatchReport:
     places: tuple[str, ...]
     unreadable: tuple[Unreadable, ...]
     warnings: tuple[str, ...] = ()
+    cut: int = 0
+    """Conversations that were longer than they may be."""
 
 
 def report_of(samples: Sequence[Sample | Unreadable]) -> BatchReport:
@@ -122,24 +136,29 @@ class Collator:
     """Whether the Q-Former reads the question after the instruction (`HawkEyeConfig.qformer_text`)."""
     num_frames: int = DEFAULT_NUM_FRAMES
     """Frames of a blank window, which the loss does not count: all that a batch holds whose samples are unreadable."""
+    max_text_tokens: int | None = None
+    """Tokens of a conversation beside its visual ones (`TrainSettings.max_text_tokens`)."""
+    context: int | None = None
+    """Positions of the language model. A longer conversation is cut too; one whose answer is cut away is left out."""
     always_shows: bool = False
     """Adds a blank window to every batch without any: for runs in which all processes must go through the same
     modules."""
 
     def __call__(self, samples: Sequence[Sample | Unreadable]) -> dict[str, Any]:
-        readable = [sample for sample in samples if isinstance(sample, Sample)]
-        report = report_of(samples)
+        encoded, report = self._encode_all(samples)
+        readable = [sample for sample, _ in encoded]
         shown = [sample for sample in readable if sample.frames is not None]
         if not readable or (self.always_shows and not shown):
-            shown = [self._blank()]
-            readable = [*readable, *shown]
+            blank = self._blank()
+            shown = [blank]
+            encoded.append((blank, [(turns, self._encode(blank, turns)) for turns in blank.conversations]))
         place = {id(sample): index for index, sample in enumerate(shown)}
         rows: list[EncodedText] = []
         looks: dict[tuple[int, str], int] = {}
         visual_index: list[int] = []
-        for sample in readable:
-            for turns in sample.conversations:
-                rows.append(self._encode(sample, turns))
+        for sample, conversations in encoded:
+            for turns, row in conversations:
+                rows.append(row)
                 if sample.frames is None:
                     visual_index.append(0)
                     continue
@@ -157,6 +176,35 @@ class Collator:
                 "visual_index": torch.tensor(visual_index),
             }
         )
+
+    def _encode_all(
+        self, samples: Sequence[Sample | Unreadable]
+    ) -> tuple[list[tuple[Sample, list[tuple[tuple[Turn, ...], EncodedText]]]], BatchReport]:
+        """The samples with their conversations, as far as they can be shown, and what became of all."""
+        kept: list[tuple[Sample, list[tuple[tuple[Turn, ...], EncodedText]]]] = []
+        unreadable: list[Unreadable] = []
+        cut = 0
+        for sample in samples:
+            if isinstance(sample, Unreadable):
+                unreadable.append(sample)
+                continue
+            limit = self._limit(sample)
+            whole = [(turns, self._encode(sample, turns)) for turns in sample.conversations]
+            conversations = [(turns, row.first(limit)) for turns, row in whole if row.answer_start < limit]
+            cut += sum(len(row.input_ids) > limit for _, row in whole)
+            if conversations:
+                kept.append((sample, conversations))
+            else:
+                reason = f"its answer begins after {whole[0][1].answer_start} tokens, {limit} are read"
+                unreadable.append(Unreadable(sample.place, sample.source, reason))
+        return kept, replace(report_of([*(sample for sample, _ in kept), *unreadable]), cut=cut)
+
+    def _limit(self, sample: Sample) -> int:
+        """The most tokens that a conversation of a sample may have."""
+        limits = [self.context] if self.context is not None else []
+        if self.max_text_tokens is not None:
+            limits.append(self.max_text_tokens + (0 if sample.frames is None else self.processor.num_visual_tokens))
+        return min(limits, default=sys.maxsize)
 
     def _blank(self) -> Sample:
         size = self.processor.image_size

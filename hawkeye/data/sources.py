@@ -19,7 +19,7 @@ from hawkeye.data.instruction import Record, read_records
 from hawkeye.data.locations import file_of, locate
 from hawkeye.data.segments import check_templates, draw_window, plain_turns, turns_about, turns_in
 from hawkeye.data.video import VideoError
-from hawkeye.prompts import Turn
+from hawkeye.prompts import ASSISTANT, HUMAN, VISUAL_MARKER, Turn
 from hawkeye.temporal import Choice, Span
 
 
@@ -88,6 +88,7 @@ def read_source(
     """
 
     def check(record: Record) -> None:
+        _check_texts(record)
         check_templates(record, settings)
         if record.video is not None:
             file_of(record.video, settings.file, record.place)
@@ -105,6 +106,20 @@ def read_source(
         kept = np.sort(rng.choice(len(records), settings.max_examples, replace=False))
         records = [records[index] for index in kept]
     return Source(name, records, settings.videos and data_dir / settings.videos, settings, tuple(skipped))
+
+
+def _check_texts(record: Record) -> None:
+    """Refuses texts that hold what stands in a conversation for something else.
+
+    Raises:
+        AnnotationError: naming the row and the text.
+    """
+    turns = (*record.turns, *(record.turn_by_choice or {}).values())
+    texts = [text for turn in turns for text in (turn.instruction, turn.question, turn.answer)]
+    for text in [record.text or "", *texts]:
+        for reserved in (VISUAL_MARKER, HUMAN, ASSISTANT):
+            if reserved in text:
+                raise AnnotationError(f"{record.place}: a text cannot hold {reserved!r}: {text!r}")
 
 
 class TrainingSet(Dataset["Sample | Unreadable"]):

@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import nn
+from transformers import PreTrainedConfig
 
-from hawkeye.annotations import AnnotationError
-from hawkeye.config import ConfigError, TrainSettings
+from hawkeye.annotations import WAY_OUT, AnnotationError
+from hawkeye.config import ConfigError, SourceSettings, TrainSettings
 from hawkeye.data.frame_cache import FrameCache
 from hawkeye.data.frames import FrameStore
+from hawkeye.data.instruction import Record
 from hawkeye.data.sources import Source, read_source
 from hawkeye.data.video import VideoError, open_video
+from hawkeye.models.processing import HawkEyeProcessor
+from hawkeye.prompts import VISUAL_MARKER, Turn, conversation, frames_message
 
 logger = logging.getLogger(__name__)
 
@@ -57,7 +61,7 @@ def read_sources(settings: TrainSettings) -> dict[str, Source]:
         if not (settings.data_dir / source.annotations).exists():
             missing.append(f"{name} ({settings.data_dir / source.annotations})")
         else:
-            skips = settings.skip_bad_rows if source.skip_bad_rows is None else source.skip_bad_rows
+            skips = skips_bad_rows(settings, source)
             sources[name] = read_source(name, source, settings.data_dir, settings.seed, skip_bad_rows=skips)
     if missing and not (settings.allow_missing_sources and sources):
         raise AnnotationError(
@@ -67,11 +71,79 @@ def read_sources(settings: TrainSettings) -> dict[str, Source]:
     for name in missing:
         logger.warning("source %s is missing, and left out", name)
     for name, found in sources.items():
-        for problem in found.skipped[:SHOWN]:
-            logger.warning("source %s: left out: %s", name, problem)
-        if len(found.skipped) > SHOWN:
-            logger.warning("source %s: left out: %d more bad rows", name, len(found.skipped) - SHOWN)
+        _warn_of_skipped(name, found.skipped)
     return sources
+
+
+def skips_bad_rows(settings: TrainSettings, source: SourceSettings) -> bool:
+    """Whether a source's bad rows are left out: as it says itself, or as the run does."""
+    return settings.skip_bad_rows if source.skip_bad_rows is None else source.skip_bad_rows
+
+
+def _warn_of_skipped(name: str, problems: Sequence[str]) -> None:
+    for problem in problems[:SHOWN]:
+        logger.warning("source %s: left out: %s", name, problem)
+    if len(problems) > SHOWN:
+        logger.warning("source %s: left out: %d more bad rows", name, len(problems) - SHOWN)
+
+
+def check_lengths(
+    settings: TrainSettings, sources: Mapping[str, Source], processor: HawkEyeProcessor, config: PreTrainedConfig
+) -> dict[str, Source]:
+    """The sources without the rows that are longer than the language model's context, if the run cuts nothing.
+
+    Raises:
+        AnnotationError: naming the first of them, unless bad rows are left out.
+    """
+    context = context_of(config)
+    if settings.max_text_tokens is not None or context is None:
+        return dict(sources)
+    # What a row is shown with differs a little from window to window: other times, other numbers in a template.
+    message = frames_message([9999.9] * config.num_frames)
+    checked = {}
+    for name, source in sources.items():
+        problems = []
+        records = []
+        for record in source.records:
+            length = _length(record, message, processor, context)
+            if length <= context:
+                records.append(record)
+                continue
+            problem = f"{record.place}: its conversation has {length} tokens, but the model's context {context}"
+            if not skips_bad_rows(settings, source.settings):
+                raise AnnotationError(f"{problem}; max_text_tokens cuts what is longer {WAY_OUT}")
+            problems.append(problem)
+        if problems:
+            if not records:
+                raise AnnotationError(f"source {name!r}: no row is good: {problems[0]}")
+            _warn_of_skipped(name, problems)
+            source = replace(source, records=records, skipped=(*source.skipped, *problems))
+        checked[name] = source
+    return checked
+
+
+def context_of(config: PreTrainedConfig) -> int | None:
+    """Positions of a model's language model; None where it does not say."""
+    context: int | None = getattr(config.text_config, "max_position_embeddings", None)
+    return context
+
+
+def _length(record: Record, message: str, processor: HawkEyeProcessor, context: int) -> int:
+    """Tokens of the longest conversation about a row; an upper bound where that is short enough."""
+    visual = 0 if record.video is None else processor.num_visual_tokens
+    lead = message if record.video is not None else record.text or ""
+    longest = 0
+    alternatives: list[tuple[Turn, ...]] = [(turn,) for turn in (record.turn_by_choice or {}).values()]
+    for turns in alternatives or [record.turns]:
+        text = conversation(turns, lead)
+        # No token is shorter than a byte; a beginning-of-sequence token and the numbers of a template come on top.
+        bound = len(text.encode()) + visual + 20
+        longest = max(longest, bound if bound <= context else _count(text, processor, visual))
+    return longest
+
+
+def _count(text: str, processor: HawkEyeProcessor, visual: int) -> int:
+    return len(processor.tokenizer(text.replace(VISUAL_MARKER, ""), add_special_tokens=False).input_ids) + visual + 1
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from hawkeye.data.sources import Source, TrainingSet, frames_shown, num_steps, s
 from hawkeye.models.hawkeye import HawkEye
 from hawkeye.models.processing import HawkEyeProcessor
 from hawkeye.tables import table
-from hawkeye.training.checks import VideoCheck, check_videos, read_sources
+from hawkeye.training.checks import VideoCheck, check_lengths, check_videos, context_of, read_sources
 from hawkeye.training.host_memory import host_memory_table
 from hawkeye.training.run import frame_store, split_step
 from hawkeye.training.start import start_model
@@ -69,6 +69,7 @@ def plan(settings: TrainSettings) -> Iterator[Table]:
     sources = read_sources(settings)
     yield sources_table(sources, check_videos(settings, sources))
     model, processor = start_model(settings, sources, without_values=True)
+    sources = check_lengths(settings, sources, processor, model.config)
     yield modules_table(model)
     yield host_memory_table(model, settings.model if settings.model.is_dir() else None)
     processes = int(os.environ.get("WORLD_SIZE", "1"))
@@ -199,7 +200,13 @@ def _largest_batch(
         return BatchShape(size, 0, 0, 0)
     frames = frame_store(settings.model_copy(update={"frame_cache": None}), processor)
     data = TrainingSet(sources, stage, frames, num_positions=model.config.num_frames, seed=settings.seed)
-    collate = Collator(processor, settings.answer_weights, model.config.qformer_text == "instruction_and_question")
+    collate = Collator(
+        processor,
+        settings.answer_weights,
+        model.config.qformer_text == "instruction_and_question",
+        max_text_tokens=settings.max_text_tokens,
+        context=context_of(model.config),
+    )
     shapes = []
     for start in range(0, min(SAMPLED_BATCHES * size, len(data)), size):
         batch = collate([data[index] for index in range(start, min(start + size, len(data)))])

@@ -28,7 +28,7 @@ from hawkeye.models.processing import HawkEyeProcessor
 from hawkeye.models.saved import load_to_train, save_model
 from hawkeye.pools import available_cores
 from hawkeye.training.checkpoints import last_checkpoint, step_of
-from hawkeye.training.checks import VideoCheck, check_precision, check_videos, read_sources
+from hawkeye.training.checks import VideoCheck, check_lengths, check_precision, check_videos, context_of, read_sources
 from hawkeye.training.curve import draw_curve
 from hawkeye.training.resume import changes_of, check_changes, keep_data
 from hawkeye.training.start import choose_trained, start_model
@@ -72,6 +72,7 @@ def _train(settings: TrainSettings) -> Path:
     set_seed(settings.seed)
     model, processor = start_model(settings, sources)
     check_precision(settings, model)
+    sources = check_lengths(settings, sources, processor, model.config)
     for stage in settings.stages:
         frames_shown(stage, model.config.num_frames)
     frames = frame_store(settings, processor)
@@ -173,6 +174,8 @@ def run_stage(
         settings.answer_weights,
         model.config.qformer_text == "instruction_and_question",
         num_frames=data.num_frames,
+        max_text_tokens=settings.max_text_tokens,
+        context=context_of(model.config),
         always_shows=arguments.world_size > 1,
     )
     if stage.objective == "words":

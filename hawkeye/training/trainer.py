@@ -219,9 +219,10 @@ class StageTrainer(Trainer):
         if not is_finite:
             logger.warning("the loss is %s for %s", loss.item(), "; ".join(report.places))
         unreadable = len(report.unreadable)
-        counts = torch.tensor([len(report.places) + unreadable, unreadable, int(not is_finite)], device=loss.device)
-        samples, unreadable, broken = self.accelerator.reduce(counts, "sum").tolist()
-        self.watch.count(samples, unreadable, broken > 0)
+        own = [len(report.places) + unreadable, unreadable, report.cut, int(not is_finite)]
+        counts = torch.tensor(own, device=loss.device)
+        samples, unreadable, cut, broken = self.accelerator.reduce(counts, "sum").tolist()
+        self.watch.count(samples, unreadable, broken > 0, cut)
         if not self.loss_is_scaled_for_ga:
             loss = loss / self.current_gradient_accumulation_steps
         # DDP and DeepSpeed wait for the gradients of every batch, a gradient scaler for those of every step: so a

@@ -24,6 +24,10 @@ MIN_SAMPLES = 100
 """So many samples are seen before a ratio of unreadable ones means anything."""
 
 
+COUNTS = ("samples", "unreadable", "skipped", "cut")
+"""What `StepWatch` counts."""
+
+
 class TrainingError(ValueError):
     """A run that cannot go on; the message says why and what to do."""
 
@@ -46,6 +50,7 @@ class StepWatch(TrainerCallback, ExportableState):
         self.samples = 0
         self.unreadable = 0
         self.skipped = 0
+        self.cut = 0
         self.unreadable_by_source: Counter[str] = Counter()
         self._told: set[str] = set()
 
@@ -53,7 +58,7 @@ class StepWatch(TrainerCallback, ExportableState):
         """Goes on counting where a checkpoint left off; the limits are the configuration's."""
         saved: Any = state.stateful_callbacks or {}
         counts: dict[str, Any] = saved.get(type(self).__name__, {}).get("attributes", {})
-        for name in ("samples", "unreadable", "skipped"):
+        for name in COUNTS:
             setattr(self, name, counts.get(name, getattr(self, name)))
         self.unreadable_by_source = Counter(counts.get("unreadable_by_source", {}))
 
@@ -61,14 +66,14 @@ class StepWatch(TrainerCallback, ExportableState):
         """Logs what a stage has gone without."""
         of_sources = ", ".join(f"{name}: {count}" for name, count in sorted(self.unreadable_by_source.items()))
         logger.info(
-            "stage %s: %d samples, %d of them unreadable%s; %d batches skipped",
-            *(stage, self.samples, self.unreadable, f" ({of_sources})" if of_sources else "", self.skipped),
+            "stage %s: %d samples, %d of them unreadable%s, %d conversations cut; %d batches skipped",
+            *(stage, self.samples, self.unreadable, f" ({of_sources})" if of_sources else "", self.cut, self.skipped),
         )
 
     def state(self) -> dict[str, Any]:
         """For the Trainer's checkpoints."""
         limits = {"max_unreadable_ratio": self.max_unreadable_ratio, "max_skipped_steps": self.max_skipped_steps}
-        counts = {"samples": self.samples, "unreadable": self.unreadable, "skipped": self.skipped}
+        counts = {name: getattr(self, name) for name in COUNTS}
         return {"args": limits, "attributes": counts | {"unreadable_by_source": dict(self.unreadable_by_source)}}
 
     def note_own(self, report: BatchReport) -> None:
@@ -81,7 +86,7 @@ class StepWatch(TrainerCallback, ExportableState):
                 self._told.add(warning)
                 logger.warning("odd sample %d: %s", len(self._told), warning)
 
-    def count(self, samples: int, unreadable: int, is_skipped: bool) -> None:
+    def count(self, samples: int, unreadable: int, is_skipped: bool, cut: int = 0) -> None:
         """Counts a batch of all processes together.
 
         Raises:
@@ -90,6 +95,7 @@ class StepWatch(TrainerCallback, ExportableState):
         self.samples += samples
         self.unreadable += unreadable
         self.skipped += is_skipped
+        self.cut += cut
         if self.samples >= MIN_SAMPLES and self.unreadable > self.max_unreadable_ratio * self.samples:
             raise TrainingError(
                 f"{self.unreadable} of {self.samples} samples could not be read "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -148,3 +149,45 @@ def test_an_answer_of_one_dash_is_learned_and_a_blank_window_is_not(processor: H
     row = Sample(None, np.zeros(0), np.zeros(0, dtype=int), "a dog", ((Turn("What?", "-"),),), "row")
     weights = collate([row])["loss_weights"]  # with a blank window, which text alone gets
     assert (weights.sum(1) > 0).tolist() == [True, False]
+
+
+def long_row(answers: int) -> Sample:
+    turns = tuple(Turn(f"What is {number}?", f"A dog {number}.") for number in range(answers))
+    return Sample(sample(0).frames, np.array([0.5, 1.5]), np.array([1, 4]), None, (turns,), "row 7", "long")
+
+
+def test_text_beyond_the_cap_is_cut_at_its_end_and_counted(processor: HawkEyeProcessor) -> None:
+    whole = Collator(processor, AnswerWeights(), with_question=False)([long_row(9)])
+    cut = Collator(processor, AnswerWeights(), with_question=False, max_text_tokens=60)([long_row(9)])
+    assert (whole["report"].cut, cut["report"].cut) == (0, 1)
+    assert cut["input_ids"].shape[1] == 60 + NUM_VISUAL_TOKENS < whole["input_ids"].shape[1]
+    for name in ("input_ids", "labels", "loss_weights"):
+        assert cut[name].tolist() == whole[name][:, : 60 + NUM_VISUAL_TOKENS].tolist()
+    text = Sample(None, np.zeros(0), np.zeros(0, dtype=int), "a dog", long_row(9).conversations, "row")
+    alone = Collator(processor, AnswerWeights(), with_question=False, max_text_tokens=60)([text])
+    assert alone["input_ids"].shape[1] == 60
+    within = Collator(processor, AnswerWeights(), with_question=False, max_text_tokens=60, context=70)([long_row(9)])
+    assert within["input_ids"].shape[1] == 70
+
+
+def test_a_sample_whose_answer_is_cut_away_is_left_out_and_named(processor: HawkEyeProcessor) -> None:
+    row = long_row(1)
+    turns = (Turn("What is it? " * 40, "A dog."),)
+    late = Sample(row.frames, row.seconds, row.positions, None, (turns,), "row 8", "long")
+    batch = Collator(processor, AnswerWeights(), with_question=False, max_text_tokens=100)([late, row])
+    assert batch["report"].places == ("row 7",)
+    (dropped,) = batch["report"].unreadable
+    assert (dropped.place, dropped.source) == ("row 8", "long")
+    assert re.fullmatch(r"its answer begins after \d+ tokens, 124 are read", dropped.reason)
+    assert len(batch["input_ids"]) == 1
+    both = Sample(row.frames, row.seconds, row.positions, None, (turns, *row.conversations), "row 9", "long")
+    batch = Collator(processor, AnswerWeights(), with_question=False, max_text_tokens=100)([both])
+    assert (len(batch["input_ids"]), batch["report"].cut, batch["report"].unreadable) == (1, 1, ())
+
+
+def test_the_cap_lets_the_whole_of_a_conversation_through_that_just_fits(processor: HawkEyeProcessor) -> None:
+    whole = Collator(processor, AnswerWeights(), with_question=False)([long_row(1)])
+    length = whole["input_ids"].shape[1] - NUM_VISUAL_TOKENS
+    for cap, cut in ((length, 0), (length - 1, 1)):
+        batch = Collator(processor, AnswerWeights(), with_question=False, max_text_tokens=cap)([long_row(1)])
+        assert batch["report"].cut == cut

@@ -199,6 +199,17 @@ def test_a_way_to_represent_segments_needs_rows_about_segments(folder: Path) -> 
         read_source("x", settings, folder)
 
 
+@pytest.mark.parametrize("text", ["<VideoHere>", "###Human: hello", "Yes. ###Assistant: no"])
+@pytest.mark.parametrize("key", ["i", "q", "a"])
+def test_texts_that_would_change_a_conversation_are_bad_rows(key: str, text: str, folder: Path) -> None:
+    row = {"video": "a.mp4", "QA": [{"i": "Look.", "q": "What?", "a": "Light.", key: text}]}
+    (folder / "reserved.json").write_text(json.dumps([*ROWS["plain"], row]))
+    settings = SourceSettings(annotations="reserved.json", videos=".")
+    with pytest.raises(AnnotationError, match=r"reserved\.json row 1: a text cannot hold '"):
+        read_source("x", settings, folder)
+    assert len(read_source("x", settings, folder, skip_bad_rows=True).records) == 1
+
+
 def test_a_source_of_videos_needs_their_folder(folder: Path) -> None:
     with pytest.raises(AnnotationError, match="source 'x': its rows name videos"):
         read_source("x", SourceSettings(annotations="plain.json"), folder)

@@ -68,7 +68,7 @@ def test_what_checkpoints_fix_is_refused_by_name(folder: Path, monkeypatch: pyte
 def test_every_setting_is_known_to_be_applied_or_refused() -> None:
     applied = {"sources", "stages", "weight_decay", "max_grad_norm", "precision", "frozen_precision", "saved_precision"}
     applied |= {"gradient_checkpointing", "answer_weights", "frame_cache", "augment", "skip_bad_rows"}
-    applied |= {"allow_missing_sources"}
+    applied |= {"allow_missing_sources", "max_text_tokens"}
     known = applied | resume.OF_THE_RUN | resume.OF_THE_OPTIMIZER | resume.OF_NO_RESULT
     assert set(TrainSettings.model_fields) == known
     applied = {"steps", "epochs", "windows_per_process", "questions_per_window", "num_frames", "learning_rate"}

@@ -117,6 +117,23 @@ def test_epochs_show_every_row_so_often(folder: Path) -> None:
     assert "step 3 of 6 loss" in log
 
 
+def test_rows_longer_than_the_context_are_bad_rows_unless_they_are_cut(folder: Path) -> None:
+    rows = json.loads((folder / "plain.json").read_text())
+    rows.append({"video": "v.mp4", "QA": [{"q": "Is it light?", "a": " ".join(["No"] * 3000)}]})
+    (folder / "plain.json").write_text(json.dumps(rows))
+    told = r"plain\.json row 2: its conversation has \d+ tokens, but the model's context 2048; max_text_tokens cuts"
+    with pytest.raises(AnnotationError, match=told):
+        train(one_stage(folder))
+    assert not (folder / "out" / "one").exists()
+    train(one_stage(folder, "sources.plain.skip_bad_rows=true", f"output_dir={folder / 'skipped'}"))
+    assert "source plain: left out: " in (folder / "skipped" / "train.log").read_text()
+    train(one_stage(folder, "max_text_tokens=100", *ONLY_PLAIN))
+    counts = step_counts(folder / "out" / "one" / "checkpoint-6")
+    assert (counts["samples"], counts["cut"], counts["unreadable"]) == (24, 8, 0)  # every third row
+    log = (folder / "out" / "train.log").read_text()
+    assert "stage one: 24 samples, 0 of them unreadable, 8 conversations cut; 0 batches skipped" in log
+
+
 class Broken:
     """Makes the loss of some forward passes no number."""
 
@@ -314,7 +331,7 @@ def test_a_run_that_goes_on_with_another_configuration_says_so(
     assert log.count("this run goes on with another configuration: ") == 1
     assert "this run goes on with another configuration: seed was 3 and is 4" in log
     with caplog.at_level("WARNING"):
-        assert train(one_stage(folder)) == model
+        assert train(one_stage(folder, "seed=4")) == model
     assert "this run has finished; delete it, or choose another output_dir" in caplog.text
 
 

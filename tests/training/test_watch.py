@@ -45,8 +45,8 @@ def test_counts_come_back_from_a_checkpoint() -> None:
     watch.note_own(BatchReport((), (Unreadable("row", "webvid", "gone"),)))
     watch.count(10, 1, is_skipped=True)
     watch.count(5, 0, is_skipped=True)
-    watch.count(7, 2, is_skipped=False)
-    counts = {"samples": 22, "unreadable": 3, "skipped": 2, "unreadable_by_source": {"webvid": 1}}
+    watch.count(7, 2, is_skipped=False, cut=4)
+    counts = {"samples": 22, "unreadable": 3, "skipped": 2, "cut": 4, "unreadable_by_source": {"webvid": 1}}
     limits = {"max_unreadable_ratio": 0.5, "max_skipped_steps": 9}
     assert watch.state() == {"args": limits, "attributes": counts}
     again = StepWatch.from_state(json.loads(json.dumps(watch.state())))
