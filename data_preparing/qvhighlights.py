@@ -16,8 +16,8 @@ from hawkeye.temporal import Span
 
 KINDS = ("test_grounding", "choice", "grounding", "caption")
 SOURCE = (
-    "highlight_train_release.jsonl or highlight_val_release.jsonl, from the project page of Moment-DETR (Lei et al., "
-    "2021)"
+    "highlight_train_release.jsonl, highlight_val_release.jsonl or highlight_test_with_gt.jsonl, from the project page "
+    "of Moment-DETR (Lei et al., 2021)"
 )
 
 

@@ -11,6 +11,7 @@ from tqdm import tqdm
 
 from hawkeye.config import ConfigError
 from hawkeye.console import printable, warn
+from hawkeye.data.durations import compare_durations
 from hawkeye.data.video import VideoError, VideoReader, open_video
 from hawkeye.evaluation.answering import Answerer
 from hawkeye.evaluation.belief import search_windows
@@ -63,6 +64,9 @@ def calibrate(settings: EvaluationSettings) -> tuple[Path, Responses]:
             tasks_of_video, examples = zip(*group)
             try:
                 with open_video(path, fps=tasks_of_video[0].videos.fps) as reader:
+                    for example in examples:
+                        if told := compare_durations(example.duration, reader.duration, example.place):
+                            warn(told)
                     observed.append(observe(answerer, reader, examples, settings.seed, tasks_of_video[0].wording))
             except VideoError as error:
                 warn(f"left out: {error}")

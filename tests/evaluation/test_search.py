@@ -277,6 +277,21 @@ def test_calibration_needs_queries_that_have_one_segment(measured: EvaluationSet
         calibrate(measured)
 
 
+@pytest.mark.parametrize(("duration", "told"), [(16.5, "is 16.5 s, the video is 16 s long"), (8.0, "left out: ")])
+def test_calibration_tells_videos_of_another_length(
+    duration: float, told: str, measured: EvaluationSettings, capsys: pytest.CaptureFixture[str]
+) -> None:
+    annotations = measured.data_dir / "anno.json"
+    rows = json.loads(annotations.read_text())
+    annotations.write_text(json.dumps([{**rows[0], "duration": duration}]))
+    if duration == 8.0:
+        with pytest.raises(ConfigError, match="none of its videos can be read"):
+            calibrate(measured)
+    else:
+        calibrate(measured)
+    assert told in capsys.readouterr().err
+
+
 def test_calibration_without_a_readable_video_says_so(measured: EvaluationSettings) -> None:
     (measured.data_dir / "videos" / "good.mp4").write_bytes(b"")
     with pytest.raises(ConfigError, match="none of its videos can be read"):
