@@ -48,7 +48,7 @@ def model_directory(name: str | Path) -> Path:
     directory = shipped_models().get(str(name)) or path_of(name, "model")
     if directory.is_file() or (not directory.is_dir() and directory.suffix in (".pth", ".pt", ".safetensors")):
         raise ConfigError(
-            f"model {str(name)!r}: a model is a directory, and this is a file; "
+            f"model {str(name)!r}: a model is a directory, and this names a file of weights; "
             f"'hawkeye convert BASE_MODEL {directory} --output DIRECTORY' puts a checkpoint together with its base"
         )
     if not (directory / "config.json").is_file():

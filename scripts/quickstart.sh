@@ -52,3 +52,4 @@ for made in "$out/timeline.png:the timeline, with frames, turns and spans" \
             "$world/videos/test:videos to try yourself"; do
     printf '  %-40s %s\n' "${made%%:*}" "${made#*:}"
 done
+[ -z "${VIRTUAL_ENV:-}" ] || printf '%s\n' "In a new shell, before any hawkeye command: source $VIRTUAL_ENV/bin/activate"
