@@ -60,10 +60,6 @@ class ContinuousClock:
         self._last, self._next = moved, moved + (length or self._frame)
         return self._offset
 
-    def is_jump(self, difference: int) -> bool:
-        """Whether two timestamps of one packet differ by as much as clocks do."""
-        return difference > self._ahead
-
 
 def rising(stamps: Sequence[int | None], step: float) -> np.ndarray:
     """Times of frames in the order they are shown: rising, and as told wherever possible.

@@ -55,6 +55,19 @@ def is_whole_matroska(path: Path) -> bool:
     return False
 
 
+def is_whole_avi(path: Path) -> bool:
+    """Whether an AVI is as long as its chunks say."""
+    with open(path, "rb") as file:
+        length, end = file.seek(0, 2), 0
+        while end < length:
+            file.seek(end)
+            head = file.read(8)
+            if head[:4] != b"RIFF":
+                break  # something behind the video
+            end += 8 + int.from_bytes(head[4:], "little")
+        return 8 < end <= length
+
+
 def _ebml_size(file: BinaryIO) -> int | None:
     """The size that follows an element's name; None if it is unknown, as in live recordings."""
     first = file.read(1)

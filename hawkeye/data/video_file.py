@@ -144,9 +144,6 @@ class OpenFile:
                 shift = clock.shift(packet.dts, packet.duration or 0)
                 packet.dts = None if packet.dts is None else packet.dts + shift
                 packet.pts = None if packet.pts is None else packet.pts + shift
-                if packet.pts is not None and packet.dts is not None and clock.is_jump(packet.pts - packet.dts):
-                    # FFmpeg made it up, from a packet on the other side of the jump.
-                    packet.pts = None
             yield packet
 
     def _demux(self) -> Iterator[av.Packet]:

@@ -8,7 +8,7 @@ import av
 import numpy as np
 
 from hawkeye.data.video_clock import UNTIMED_RATE, average_rate, rising
-from hawkeye.data.video_declared import declared_end, is_whole_matroska
+from hawkeye.data.video_declared import declared_end, is_whole_avi, is_whole_matroska
 from hawkeye.data.video_file import OpenFile, VideoFile
 from hawkeye.data.video_packets import Packets, read_packets
 from hawkeye.data.video_reader import VideoError
@@ -27,6 +27,9 @@ _SMALLEST_DELAY = 0.05
 
 _LONGEST_DELAY = 10.0
 """Longest such delay in formats whose clock may jump: a longer one is a jump."""
+
+_WHOLE = {"matroska": is_whole_matroska, "avi": is_whole_avi}
+"""Formats that declare where the last picture's time ends, and whether such a file is as long as it should be."""
 
 _IRREGULAR = 1.5
 """Frame lengths between two packets from which on a frame is missing between them."""
@@ -255,8 +258,7 @@ def _end(
         is_told = not known or known[-1] == max(known)
         if is_whole and not is_told and declared is not None and abs(declared - end) > length / 2:
             end = declared
-    elif opened.format == "matroska" and declared is not None and is_whole_matroska(file.path):
+    elif declared is not None and opened.format in _WHOLE and _WHOLE[opened.format](file.path):
+        # Matroska's packets need not tell their length; of an AVI's frames that were dropped there is no packet.
         end = max(end, declared)
-    elif opened.format == "avi":
-        end = max(end, packets.dropped_end * float(opened.time_base))
     return end if end > last else None

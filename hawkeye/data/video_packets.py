@@ -23,7 +23,6 @@ class Packets:
         clock: decoding timestamps of all packets.
         suspects: places in `clock` of the packets of which the container misses bytes.
         cut: presentation timestamp of the last packet, if bytes of it are missing (a cut file).
-        dropped_end: where the last empty packet ends, which stands for a frame that the recorder dropped.
         is_plain: whether all keyframes are H.264 IDR pictures with the file's parameters, and all packets are whole
             and shown.
     """
@@ -36,7 +35,6 @@ class Packets:
     clock: list[int | None] = field(default_factory=list)
     suspects: list[int] = field(default_factory=list)
     cut: int | None = None
-    dropped_end: int = 0
     is_plain: bool = True
 
     @property
@@ -52,7 +50,6 @@ def read_packets(opened: OpenFile) -> Packets:
     last: av.Packet | None = None
     for packet in opened.packets():
         if not packet.size:
-            found.dropped_end = max(found.dropped_end, (packet.dts or -1) + 1)
             continue
         last = packet
         if packet.is_corrupt:

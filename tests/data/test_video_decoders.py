@@ -24,6 +24,7 @@ from tests.data.video_files import (
     replace,
     write_video,
 )
+from tests.data.zoo import set_matrix
 
 IRREGULAR = np.cumsum(np.random.default_rng(0).integers(20, 300, 60)) - 20
 """Milliseconds at which 60 frames of a variable rate are shown."""
@@ -111,6 +112,15 @@ def test_decord_does_not_see_interlaced_video_that_starts_with_a_plain_frame(tmp
     path = write_video(tmp_path / "v.mp4", frames, x264="tff=1:keyint=12")
     with open_video(path, backend="decord") as reader:
         np.testing.assert_array_equal(reader.frames([0, 29, 59]), decode_all(path)[[0, 29, 59]])
+
+
+def test_decord_does_not_see_mirrored_video_that_starts_with_a_plain_frame(tmp_path: Path) -> None:
+    frames = numbered_frames(60)
+    frames[0] = 128
+    path = write_video(tmp_path / "v.mp4", frames[:, :, ::-1], x264=CLOSED)
+    set_matrix(path, "mirrored")
+    with open_video(path, backend="decord") as reader:
+        assert numbers_of(reader.frames([0, 29, 59]))[1:] == [29, 59]
 
 
 def test_decord_does_not_see_headers_that_make_it_abort(plain: Path) -> None:

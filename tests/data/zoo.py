@@ -147,6 +147,23 @@ def _dropped_avi(path: Path) -> None:
         container.mux(stream.encode())
 
 
+def _dropped_end_avi(path: Path) -> None:
+    """An AVI whose recorder dropped all frames after the twelfth, for 1.5 seconds."""
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("mpeg4", rate=8, options={"bf": "0", "b": "1M"})
+        stream.height, stream.width, stream.pix_fmt = 48, 64, "yuv420p"
+        for number, picture in enumerate(numbered_frames(12)):
+            frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
+            frame.pts, frame.time_base = number, Fraction(1, 8)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+        for number in range(12, 24):
+            dropped = av.Packet(b"")
+            dropped.pts = dropped.dts = number
+            dropped.time_base, dropped.stream = Fraction(1, 8), stream
+            container.mux_one(dropped)
+
+
 # Joined recordings.
 
 
@@ -211,12 +228,13 @@ MATRICES: dict[str, tuple[tuple[int, int, int, int], Callable[[np.ndarray], np.n
 def _turned(name: str) -> Callable[[Path], object]:
     def write(path: Path) -> None:
         write_video(path, MATRICES[name][1](numbered_frames(24)), x264=CLOSED)
-        _set_matrix(path, name)
+        set_matrix(path, name)
 
     return write
 
 
-def _set_matrix(path: Path, name: str) -> None:
+def set_matrix(path: Path, name: str) -> None:
+    """Gives an mp4 one of `MATRICES`."""
     a, b, c, d = MATRICES[name][0]
     data = bytearray(path.read_bytes())
     start = data.find(b"tkhd") + 44
@@ -277,7 +295,7 @@ def _changing_size(codec: str, turn: str = "") -> Callable[[Path], object]:
                             container.mux_one(packet)
                 part.unlink()
         if turn:
-            _set_matrix(path, turn)
+            set_matrix(path, turn)
 
     return write
 
@@ -364,6 +382,7 @@ KINDS = [
         tolerance=0.0001,
     ),
     Kind("dropped.avi", _dropped_avi, (*EVEN[:6], *EVEN[12:]), 3.0, (*range(6), *range(12, 24))),
+    Kind("dropped_end.avi", _dropped_end_avi, EVEN[:12], 3.0),
     Kind("late.mp4", Recording(range(2000, 5000, 125), audio=0), [2 + second for second in EVEN], 5.0),
     Kind("late.mkv", Recording(range(2000, 5000, 125), audio=0), [2 + second for second in EVEN], 5.0),
     # The sound begins with the 64 ms by which its codec is late, which mp4 and mkv leave out.
