@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import os
+import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,7 +15,7 @@ from torch import nn
 from transformers import PreTrainedConfig
 
 from hawkeye.annotations import WAY_OUT, AnnotationError
-from hawkeye.config import ConfigError, SourceSettings, TrainSettings
+from hawkeye.config import ConfigError, SourceSettings, StageSettings, TrainSettings
 from hawkeye.data.frame_cache import FrameCache
 from hawkeye.data.frames import FrameStore
 from hawkeye.data.instruction import Record
@@ -26,6 +28,9 @@ logger = logging.getLogger(__name__)
 
 OPENED_PER_SOURCE = 20
 """Videos of each source that are opened before training; all are looked for."""
+BATCHES_PER_WORKER = 3
+"""Batches of a loader process that are in shared memory at once: two that it has prepared (torch's default), and the
+one that is in use."""
 SHOWN = 5
 """Problems of each source that are told one by one."""
 
@@ -120,6 +125,25 @@ def check_lengths(
             source = replace(source, records=records, skipped=(*source.skipped, *problems))
         checked[name] = source
     return checked
+
+
+def check_shared_memory(stage: StageSettings, workers: int, batch_bytes: int) -> None:
+    """Refuses loaders that would wait for shared memory for ever: each holds batches there until they are used.
+
+    Raises:
+        ConfigError: saying how much there is, how much it takes, and the ways out.
+    """
+    shared = Path("/dev/shm")
+    if not workers or not shared.is_dir():  # other systems have no such limit
+        return
+    needed = workers * BATCHES_PER_WORKER * batch_bytes * int(os.environ.get("LOCAL_WORLD_SIZE") or 1)
+    free = shutil.disk_usage(shared).free
+    if needed > free:
+        raise ConfigError(
+            f"stage {stage.name!r}: its loaders need {needed / 1e6:.0f} MB of shared memory, and {shared} has "
+            f"{free / 1e6:.0f} MB free: give more (docker run --shm-size), or lower num_workers ({workers}; 0 needs "
+            "none) or windows_per_process"
+        )
 
 
 def context_of(config: PreTrainedConfig) -> int | None:

@@ -28,7 +28,15 @@ from hawkeye.models.processing import HawkEyeProcessor
 from hawkeye.models.saved import load_to_train, save_model
 from hawkeye.pools import available_cores
 from hawkeye.training.checkpoints import last_checkpoint, step_of
-from hawkeye.training.checks import VideoCheck, check_lengths, check_precision, check_videos, context_of, read_sources
+from hawkeye.training.checks import (
+    VideoCheck,
+    check_lengths,
+    check_precision,
+    check_shared_memory,
+    check_videos,
+    context_of,
+    read_sources,
+)
 from hawkeye.training.curve import draw_curve
 from hawkeye.training.resume import changes_of, check_changes, keep_data
 from hawkeye.training.start import choose_trained, start_model
@@ -37,6 +45,9 @@ from hawkeye.training.watch import Interrupted
 from hawkeye.training.words import WordClassifier, WordCollator, check_word_stage
 
 logger = logging.getLogger(__name__)
+
+PIXEL_BYTES = 4
+"""Batches hold pixels as float32."""
 
 
 def train(settings: TrainSettings) -> Path:
@@ -73,8 +84,11 @@ def _train(settings: TrainSettings) -> Path:
     model, processor = start_model(settings, sources)
     check_precision(settings, model)
     sources = check_lengths(settings, sources, processor, model.config)
+    workers = loader_workers(settings.num_workers)
     for stage in settings.stages:
-        frames_shown(stage, model.config.num_frames)
+        windows, _ = split_step(stage, processes.count())
+        pixels = windows * frames_shown(stage, model.config.num_frames) * 3 * processor.image_size**2
+        check_shared_memory(stage, workers, pixels * PIXEL_BYTES)
     frames = frame_store(settings, processor)
     with processes.first_of_node():
         checks = check_videos(settings, sources, frames)

@@ -49,8 +49,8 @@ class StageTrainer(Trainer):
         arguments: TrainingArguments,
     ) -> None:
         self.watch = StepWatch(settings.max_unreadable_ratio, settings.max_skipped_steps)
-        self.signals = SignalWatch()
         self.throughput = Throughput()
+        self.signals = SignalWatch(self.throughput)
         export_to = settings.output_dir if settings.export_checkpoints and stage.objective == "answers" else None
         trained = frozenset(name for name, weight in model.named_parameters() if weight.requires_grad)
         super().__init__(

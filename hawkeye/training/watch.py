@@ -24,6 +24,8 @@ MIN_SAMPLES = 100
 """So many samples are seen before a ratio of unreadable ones means anything."""
 
 
+PATIENCE_SECONDS = 20
+"""How long after a signal a step may still wait for its data."""
 COUNTS = ("samples", "unreadable", "skipped", "cut")
 """What `StepWatch` counts."""
 
@@ -113,6 +115,7 @@ class Throughput:
     """How much a process has learned from since the last report, and how long it waited for data meanwhile."""
 
     def __init__(self) -> None:
+        self.is_waiting = False
         self._reset()
 
     def _reset(self) -> None:
@@ -125,7 +128,11 @@ class Throughput:
     def waiting(self) -> Iterator[None]:
         """Counts the time of the context as time without data."""
         started = time.perf_counter()
-        yield
+        self.is_waiting = True
+        try:
+            yield
+        finally:
+            self.is_waiting = False
         self._waited += time.perf_counter() - started
 
     def note(self, report: BatchReport, inputs: Mapping[str, Tensor]) -> None:
@@ -152,20 +159,26 @@ class Throughput:
 class SignalWatch(TrainerCallback):
     """Turns Ctrl-C and SIGTERM into a checkpoint at the end of the step; a second one stops at once.
 
+    A loader that is stuck keeps a step from ending: if one waits for its data `PATIENCE_SECONDS` after the signal, the
+    run stops at once, and the last checkpoint stands.
+
     Processes may hear it in different steps: all of them stop after the first step that one has heard it in.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, throughput: Throughput) -> None:
+        self.throughput = throughput
         self.is_received = False
         self.is_stopping = False
 
     @contextmanager
     def listening(self) -> Iterator[None]:
         """While the context is open, the two signals are waited for."""
-        before = {number: signal.signal(number, self._note) for number in (signal.SIGINT, signal.SIGTERM)}
+        handlers = {signal.SIGINT: self._note, signal.SIGTERM: self._note, signal.SIGALRM: self._look}
+        before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
         try:
             yield
         finally:
+            signal.setitimer(signal.ITIMER_REAL, 0)
             for number, handler in before.items():
                 signal.signal(number, handler)
 
@@ -173,7 +186,15 @@ class SignalWatch(TrainerCallback):
         if self.is_received:
             raise KeyboardInterrupt
         self.is_received = True
+        signal.setitimer(signal.ITIMER_REAL, PATIENCE_SECONDS, PATIENCE_SECONDS)
         logger.warning("%s: saving at the end of this step, then leaving", signal.Signals(number).name)
+
+    def _look(self, number: int, frame: FrameType | None) -> None:  # noqa: ARG002 - the signal module's signature
+        if self.throughput.is_waiting:
+            raise Interrupted(
+                f"no data has come for {PATIENCE_SECONDS} s after the signal: stopped without saving this step; the "
+                "same command goes on from the last checkpoint"
+            )
 
     def on_step_end(
         self,

@@ -8,6 +8,7 @@ import os
 import signal
 import threading
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -386,3 +387,15 @@ def test_a_given_checkpoint_is_what_training_starts_from(folder: Path) -> None:
     torch.save({"model": {"llama_proj.weight": torch.ones(1)}}, folder / "wrong.pth")
     with pytest.raises(WeightFileError, match=r"wrong\.pth: 'projector\.weight' has shape \[1\]"):
         train(one_stage(folder, f"weights=[{folder / 'wrong.pth'}]", f"output_dir={folder / 'x'}"))
+
+
+def test_too_little_shared_memory_is_noticed_before_the_first_step(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hawkeye.training.checks.shutil.disk_usage", lambda _: SimpleNamespace(free=70_000))
+    # Three batches of 4 windows of 2 frames of 16 x 16 pixels of 3 x 4 bytes are 73,728 bytes.
+    with pytest.raises(ConfigError, match=r"stage 'one': its loaders need 0 MB .*/dev/shm has 0 MB free: give more"):
+        train(one_stage(folder, "num_workers=1"))
+    assert not (folder / "out" / "one").exists()
+    train(one_stage(folder, "num_workers=1", "stages.0.windows_per_process=2", "stages.0.steps=1"))
+    train(one_stage(folder, f"output_dir={folder / 'alone'}", "stages.0.steps=1"))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import time
 
 import pytest
 import torch
@@ -12,7 +13,7 @@ from transformers import TrainerControl, TrainerState, TrainingArguments
 
 from hawkeye.data.collate import BatchReport
 from hawkeye.data.sources import Unreadable
-from hawkeye.training.watch import SignalWatch, StepWatch, Throughput, TrainingError
+from hawkeye.training.watch import Interrupted, SignalWatch, StepWatch, Throughput, TrainingError
 
 
 def test_unreadable_samples_are_told_and_limited(caplog: pytest.LogCaptureFixture) -> None:
@@ -55,7 +56,7 @@ def test_counts_come_back_from_a_checkpoint() -> None:
 
 
 def test_a_signal_saves_and_stops_at_the_end_of_the_step() -> None:
-    watch, arguments = SignalWatch(), TrainingArguments(output_dir="unused", use_cpu=True)
+    watch, arguments = SignalWatch(Throughput()), TrainingArguments(output_dir="unused", use_cpu=True)
     before = signal.getsignal(signal.SIGTERM)
     with watch.listening():
         assert not watch.on_step_end(arguments, TrainerState(), TrainerControl()).should_save
@@ -78,3 +79,15 @@ def test_throughput_is_of_the_time_since_the_last_report(monkeypatch: pytest.Mon
         throughput.note(BatchReport(("a", "b"), ()), {"attention_mask": mask})
     assert throughput.report() == {"windows_per_second": 0.8, "tokens_per_second": 2.0, "waiting": 0.2}  # at 110
     assert throughput.report() == {"windows_per_second": 0.0, "tokens_per_second": 0.0, "waiting": 0.0}  # at 114
+
+
+def test_a_signal_does_not_wait_for_a_stuck_loader(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("hawkeye.training.watch.PATIENCE_SECONDS", 0.05)
+    throughput = Throughput()
+    watch = SignalWatch(throughput)
+    with watch.listening():
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(0.2)  # calculating, however long, is waited for
+        with pytest.raises(Interrupted, match="no data has come for"), throughput.waiting():
+            time.sleep(30)
+    assert signal.getitimer(signal.ITIMER_REAL) == (0.0, 0.0)
