@@ -6,10 +6,10 @@ import json
 from pathlib import Path
 from typing import Any
 
-from data_preparing.internvid_g.files import VIDEO_SUFFIXES
 from data_preparing.internvid_g.runner import Item, Outcome, Stage, Worker
 from data_preparing.internvid_g.settings import ChainSettings
 from hawkeye.annotations import AnnotationError, read_json_lines, read_json_list
+from hawkeye.data.locations import VIDEO_ENDINGS
 
 ID_LENGTH = 11
 """Letters of a YouTube id."""
@@ -89,7 +89,7 @@ def _id(row: Any, place: str, length: int | None) -> str:
 
 def _there(video: str, folders: list[Path]) -> Path | None:
     # Asked for by name: a folder of all videos takes long to list.
-    paths = (folder / f"{video}{suffix}" for folder in folders for suffix in sorted(VIDEO_SUFFIXES))
+    paths = (folder / f"{video}{ending}" for folder in folders for ending in VIDEO_ENDINGS)
     return next(filter(Path.is_file, paths), None)
 
 

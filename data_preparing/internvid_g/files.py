@@ -10,10 +10,8 @@ import numpy as np
 from data_preparing.internvid_g.runner import Item, Row
 from data_preparing.internvid_g.settings import ChainSettings
 from hawkeye.annotations import AnnotationError, read_json_lines, read_span, required
+from hawkeye.data.locations import VIDEO_ENDINGS
 from hawkeye.temporal import Span
-
-VIDEO_SUFFIXES = {".mp4", ".m4v", ".mkv", ".webm", ".avi", ".mov", ".flv", ".wmv", ".mpg", ".mpeg", ".ts", ".3gp"}
-"""Of files that count as videos."""
 
 
 def video_items(settings: ChainSettings) -> list[Item]:
@@ -25,9 +23,9 @@ def video_items(settings: ChainSettings) -> list[Item]:
     folder = settings.path(settings.videos)
     if not folder.is_dir():
         raise AnnotationError(f"{folder}: no such folder of videos; put videos there, or name 'download.ids'")
-    names = sorted(path.name for path in folder.iterdir() if path.suffix.lower() in VIDEO_SUFFIXES)
+    names = sorted(path.name for path in folder.iterdir() if path.suffix.lower() in VIDEO_ENDINGS)
     if not names:
-        raise AnnotationError(f"{folder}: holds no videos ({', '.join(sorted(VIDEO_SUFFIXES))})")
+        raise AnnotationError(f"{folder}: holds no videos ({', '.join(VIDEO_ENDINGS)})")
     return [Item(name) for name in names[settings.start_index : settings.end_index]]
 
 

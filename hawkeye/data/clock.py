@@ -12,7 +12,7 @@ from hawkeye.data.sampling import evaluation_indices, training_indices
 from hawkeye.data.video_reader import VideoError
 from hawkeye.temporal import Span
 
-CLOCK_VERSION = 2
+CLOCK_VERSION = 3
 """Raise it whenever a video gets other times, or other frames for them: what was cached before is then not used."""
 
 VARIABLE_RATE = 90_000.0

@@ -7,7 +7,13 @@ from pathlib import Path
 from hawkeye.annotations import AnnotationError
 
 ANY_ENDING = ".*"
-ENDINGS = ("", ".mp4", ".mkv", ".webm", ".avi", ".mov", ".m4v", ".gif")
+VIDEO_ENDINGS = (
+    *(".mp4", ".mkv", ".webm", ".avi", ".mov", ".m4v", ".flv", ".f4v", ".wmv", ".asf", ".mpg", ".mpeg", ".vob", ".ts"),
+    *(".m2ts", ".mts", ".3gp", ".3g2", ".ogv", ".mxf", ".divx", ".h264", ".264", ".hevc", ".h265", ".265", ".ivf"),
+    *(".gif", ".webp", ".apng"),
+)
+"""Of files that count as videos, in small letters. What ends otherwise can be opened by its name."""
+ENDINGS = ("", *VIDEO_ENDINGS)
 """What a pattern that ends in ".*" stands for: the first of these that is there, a folder of frames before files."""
 
 
