@@ -35,7 +35,8 @@ def test_frames_times_and_length(kind: Kind, backend: str, folder: Path) -> None
         frames = reader.frames(range(reader.num_frames))
         assert numbers_of(frames) == kind.shown
         for start in (reader.num_frames - 1, reader.num_frames // 2, 0):
-            assert numbers_of(reader.frames([start, reader.num_frames - 1])) == [kind.shown[start], kind.shown[-1]]
+            some = [start, reader.num_frames - 1]
+            np.testing.assert_array_equal(reader.frames(some), frames[some])
     np.testing.assert_allclose(frames[:, -8:-2, 4:12].mean(axis=(0, 1, 2)), (220, 30, 30), atol=12)
 
 

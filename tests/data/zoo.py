@@ -276,14 +276,18 @@ def _cover_first(path: Path) -> None:
 
 def _changing_size(codec: str, turn: str = "") -> Callable[[Path], object]:
     """A file whose pictures are twice as large from frame 12 on, as those of recorded windows and calls."""
-    options = REALTIME if codec == "libvpx-vp9" else {**REALTIME, "lag-in-frames": "0"}
+    options = {
+        "libvpx-vp9": REALTIME,
+        "libvpx": {**REALTIME, "lag-in-frames": "0"},
+        "libx264": {"x264-params": "repeat-headers=1:keyint=12:bframes=0"},
+    }[codec]
     stored = MATRICES[turn][1] if turn else np.asarray
 
     def write(path: Path) -> None:
         with av.open(str(path), "w") as container:
             stream = None
             for first, scale in ((0, 1), (12, 2)):
-                part = path.with_name(f"{first}.webm")
+                part = path.with_name(f"{first}.mkv")
                 frames = numbered_frames(24, 48 * scale, 64 * scale)[first : first + 12]
                 write_video(part, stored(frames), codec=codec, **options)
                 with av.open(str(part)) as source:
@@ -410,6 +414,7 @@ KINDS = [
     Kind("changing_size_vp8.webm", _changing_size("libvpx")),
     Kind("changing_size_vp9.webm", _changing_size("libvpx-vp9")),
     Kind("changing_size_turned.mp4", _changing_size("libvpx-vp9", "clockwise")),
+    Kind("changing_size_h264.mkv", _changing_size("libx264")),
     Kind("changing_size.ts", _joined_sizes, JOINED, 6.0, JOINED_NUMBERS),
     Kind("falsely_sync.mp4", _falsely_sync),
 ]
