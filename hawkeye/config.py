@@ -151,7 +151,9 @@ class TrainSettings(Settings):
     max_grad_norm: float | None = Field(1.0, gt=0, description="Gradients are clipped to this norm; null: not at all.")
     precision: Literal["float32", "float16", "bfloat16"] = Field("float32", description="Of autocast, if not float32.")
     frozen_precision: Literal["float32", "float16", "bfloat16"] = Field(
-        "float32", description="Type of the weights that do not train, in memory."
+        "float32",
+        description="Type of the weights that do not train, in memory; where the model's files have them in it, the "
+        "processes of a node share them until they move to a device.",
     )
     quantization: Literal["8bit", "4bit"] | None = Field(
         None, description="Of the language model's own weights, while its adapters train (bitsandbytes)."
@@ -165,7 +167,8 @@ class TrainSettings(Settings):
         2, gt=0, description="Newest checkpoints of a stage, and exported ones of the run, that are kept; null: all."
     )
     saved_precision: Literal["float32", "float16", "bfloat16"] = Field(
-        "float32", description="Type of the final weights on disk."
+        "float32",
+        description="Type of the final weights on disk; frozen ones stay in `frozen_precision` where that is smaller.",
     )
     gradient_checkpointing: bool = Field(False, description="Recompute activations: less memory, a third slower.")
     answer_weights: AnswerWeights = AnswerWeights()
