@@ -53,6 +53,10 @@ def test_the_videos_of_instruction_tuning_lie_where_the_original_maps_them() -> 
         "reasoning_clevrer_qa": ("video_02238.mp4", "video_02000-03000/video_02238.mp4"),
         "reasoning_next_qa": ("1150/4010069381.mp4", "1150/4010069381.mp4"),
     }
+    names |= {
+        name: names["caption_webvid"] for name, source in sources.items() if source.videos == Path("videos/webvid")
+    }
+    assert len(names) == 7
     for source, (video, file) in names.items():
         assert file_of(video, sources[source].file, "row 0") == file
     assert sources["conversation_videochatgpt"].fps == 3
