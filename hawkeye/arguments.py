@@ -228,6 +228,8 @@ def _split_words(grammar: argparse.ArgumentParser, options: argparse.Namespace, 
         options.videos, texts = [Path(word) for word in options.words], list(marked)
     else:
         options.videos, texts = [Path(video)], others
+    if not all(str(word).strip() for word in (options.words if marked is not None else [video])):
+        grammar.error("the name of a video is empty")
     for text in texts:
         if _is_file(text):
             grammar.error(

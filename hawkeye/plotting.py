@@ -15,7 +15,7 @@ from hawkeye.console import one_line, printable
 from hawkeye.data.thumbnails import thumbnails
 from hawkeye.data.video import VideoReader, open_video
 from hawkeye.evaluation.grounding import Grounding
-from hawkeye.files import written_whole
+from hawkeye.files import check_writable, written_whole
 from hawkeye.inputs import path_of, rate_of
 from hawkeye.temporal import Span
 
@@ -37,11 +37,13 @@ def check_picture(path: Path) -> None:
 
     Raises:
         ValueError: if the format is unknown or the folder does not exist.
+        OSError: if the folder cannot be written to.
     """
     if path.suffix.lower() not in FORMATS:
         raise ValueError(f"{path}: pictures end in {', '.join(FORMATS)}")
     if not path.parent.is_dir():
         raise ValueError(f"{path}: the folder {path.parent} does not exist")
+    check_writable(path.parent)
 
 
 def draw_timeline(

@@ -165,6 +165,11 @@ def test_train_hands_the_settings_on(
         (["ground", "VIDEO", "it jumps", "--model", "nothing"], "model 'nothing': no such model"),
         (["ground", "VIDEO", "it jumps", "--plot", "timeline.txt"], "timeline.txt: pictures end in .png"),
         (["ground", "VIDEO", "it jumps", "--plot", "none/timeline.png"], "the folder none does not exist"),
+        (
+            ["ground", "VIDEO", "it jumps", "--plot", "/proc/timeline.png"],
+            "/proc: cannot be written to|the folder /proc does not exist",
+        ),
+        (["ground", "VIDEO", "it jumps", "--max-turns", "1000", "--model", "MODEL"], "at most 100, not 1000"),
         (["ground", "VIDEO", "red " * 300, "--model", "MODEL"], "this model reads at most 199"),
         (["ask", "VIDEO", "What jumps", "--options", "red", "--model", "MODEL"], "two options or more"),
         (["ask", "VIDEO", ""], "the question is empty"),
@@ -203,6 +208,9 @@ def test_mistakes_are_told_in_one_line(
     [
         (["ground", "v.mp4", "it jumps", "--max-turns", "0"], "must be a whole number of at least 1, not '0'"),
         (["ground", "v.mp4"], "the following arguments are required: QUERY"),
+        (["ground", "", "it jumps"], "the name of a video is empty"),
+        (["ask", "v.mp4", " ", "--question", "What?"], "the name of a video is empty"),
+        (["ground", "v.mp4", "it jumps", "--num-frames", "0"], "must be a whole number of at least 1, not '0'"),
         (["grund"], "invalid choice: 'grund'"),
         ([], "the following arguments are required: command"),
     ],
