@@ -71,6 +71,8 @@ def rising(stamps: Sequence[int | None], step: float) -> np.ndarray:
         stamps: what the file says of each frame.
         step: distance of two frames where all else is missing.
     """
+    if None not in stamps and (np.diff(stamps) > 0).all():
+        return np.array(stamps, dtype=np.float64)
     kept = _longest_rising(stamps)
     if not kept:
         return np.arange(len(stamps)) * step
@@ -86,29 +88,23 @@ def rising(stamps: Sequence[int | None], step: float) -> np.ndarray:
 
 
 def _longest_rising(stamps: Sequence[int | None]) -> list[int]:
-    """Indices of the longest strictly rising subsequence; of equal stamps the first."""
-    ends: list[int] = []  # lowest stamp that ends a subsequence of each length
-    at: list[int] = []  # and where it is
-    before: dict[int, int] = {}
-    for index, stamp in enumerate(stamps):
+    """Indices of the longest strictly rising subsequence; of equally long ones, that of the earliest stamps."""
+    # From the end on: `starts[n]` is the highest stamp, negated, with which a subsequence of n + 1 begins, at `at[n]`.
+    starts: list[int] = []
+    at: list[int] = []
+    after: dict[int, int] = {}
+    for index in range(len(stamps) - 1, -1, -1):
+        stamp = stamps[index]
         if stamp is None:
             continue
-        length = bisect_left(ends, stamp)
-        if length < len(ends) and ends[length] == stamp:
-            continue
-        if length == len(ends):
-            ends.append(stamp)
-            at.append(index)
-        else:
-            ends[length], at[length] = stamp, index
+        length = bisect_left(starts, -stamp)
+        starts[length : length + 1], at[length : length + 1] = [-stamp], [index]
         if length:
-            before[index] = at[length - 1]
-    kept: list[int] = []
-    index_or_none = at[-1] if at else None
-    while index_or_none is not None:
-        kept.append(index_or_none)
-        index_or_none = before.get(index_or_none)
-    return kept[::-1]
+            after[index] = at[length - 1]
+    kept = at[-1:]
+    while kept and kept[-1] in after:
+        kept.append(after[kept[-1]])
+    return kept
 
 
 def average_rate(seconds: np.ndarray, declared: Sequence[float]) -> float:
