@@ -71,12 +71,13 @@ def rising(stamps: Sequence[int | None], step: float) -> np.ndarray:
         stamps: what the file says of each frame.
         step: distance of two frames where all else is missing.
     """
-    if None not in stamps and (np.diff(stamps) > 0).all():
-        return np.array(stamps, dtype=np.float64)
+    told = np.array([np.nan if stamp is None else stamp for stamp in stamps], dtype=np.float64)
+    if (np.diff(told) > 0).all() and not np.isnan(told).any():
+        return told
     kept = _longest_rising(stamps)
     if not kept:
         return np.arange(len(stamps)) * step
-    known = np.array([stamps[index] for index in kept], dtype=np.float64)
+    known = told[kept]
     places = np.arange(len(stamps))
     times = np.interp(places, kept, known)
     if len(kept) > 1:
