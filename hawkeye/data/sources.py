@@ -17,6 +17,7 @@ from hawkeye.data.durations import compare_durations
 from hawkeye.data.frames import FrameStore, ShownVideo
 from hawkeye.data.instruction import Record, read_records
 from hawkeye.data.locations import file_of, locate
+from hawkeye.data.packed import Packed
 from hawkeye.data.segments import check_templates, draw_window, plain_turns, turns_about, turns_in
 from hawkeye.data.video import VideoError
 from hawkeye.prompts import ASSISTANT, HUMAN, VISUAL_MARKER, Turn
@@ -28,7 +29,7 @@ class Source:
     """A checked instruction file and where its videos are."""
 
     name: str
-    records: list[Record]
+    records: Sequence[Record]
     videos: Path | None
     settings: SourceSettings
     skipped: tuple[str, ...] = ()
@@ -105,7 +106,8 @@ def read_source(
         rng = np.random.default_rng([seed, *name.encode()])
         kept = np.sort(rng.choice(len(records), settings.max_examples, replace=False))
         records = [records[index] for index in kept]
-    return Source(name, records, settings.videos and data_dir / settings.videos, settings, tuple(skipped))
+    videos = settings.videos and data_dir / settings.videos
+    return Source(name, Packed(records), videos, settings, tuple(skipped))
 
 
 def _check_texts(record: Record) -> None:
@@ -146,13 +148,13 @@ class TrainingSet(Dataset["Sample | Unreadable"]):
         self._schedule = self._make_schedule()
         self._by_video = self._group_by_video() if stage.questions_per_window > 1 else {}
 
-    def _group_by_video(self) -> dict[tuple[Path | None, float | None], list[tuple[int, Record]]]:
-        """Source index and record of every row about a video, by its file and rate: two folders may use one name."""
+    def _group_by_video(self) -> dict[tuple[Path | None, float | None], list[tuple[int, int]]]:
+        """Source index and row of every row about a video, by its file and rate: two folders may use one name."""
         groups = defaultdict(list)
         for index, source in enumerate(self.sources):
-            for record in source.records:
+            for row, record in enumerate(source.records):
                 if record.video is not None:
-                    groups[source.video_path(record), source.settings.fps].append((index, record))
+                    groups[source.video_path(record), source.settings.fps].append((index, row))
         return groups
 
     def _make_schedule(self) -> np.ndarray:
@@ -177,7 +179,7 @@ class TrainingSet(Dataset["Sample | Unreadable"]):
 
     def __getitem__(self, index: int) -> Sample | Unreadable:
         rng = np.random.default_rng([self.seed, 1, index])
-        source_index, row = self._schedule[index]
+        source_index, row = map(int, self._schedule[index])
         source = self.sources[source_index]
         record = source.records[row]
         path = source.video_path(record)
@@ -187,16 +189,17 @@ class TrainingSet(Dataset["Sample | Unreadable"]):
             return Sample(None, empty, empty.astype(int), record.text, (turns,), record.place, source.name)
         try:
             with self.frames.open(path, source.settings.fps) as video:
-                return self._sample(source, record, video, rng)
+                return self._sample((source_index, row), record, video, rng)
         except VideoError as error:
             return Unreadable(record.place, source.name, str(error))
 
-    def _sample(self, source: Source, record: Record, video: ShownVideo, rng: np.random.Generator) -> Sample:
+    def _sample(self, own: tuple[int, int], record: Record, video: ShownVideo, rng: np.random.Generator) -> Sample:
+        source = self.sources[own[0]]
         warning = compare_durations(record.duration, video.duration, record.place) or ""
         window, drawn = draw_window(record, source.settings, rng, self.num_frames)
         window = window or Span(0.0, video.duration)
         frames, seconds, positions = self._read(video, window, rng)
-        conversations = self._conversations(source, record, window, drawn, video.duration, rng)
+        conversations = self._conversations(own, record, window, drawn, video.duration, rng)
         return Sample(frames, seconds, positions, None, conversations, record.place, source.name, warning=warning)
 
     def _read(
@@ -212,7 +215,7 @@ class TrainingSet(Dataset["Sample | Unreadable"]):
 
     def _conversations(
         self,
-        source: Source,
+        own: tuple[int, int],
         record: Record,
         window: Span,
         drawn: Choice | None,
@@ -220,7 +223,7 @@ class TrainingSet(Dataset["Sample | Unreadable"]):
         rng: np.random.Generator,
     ) -> tuple[tuple[Turn, ...], ...]:
         """The record's own conversation, and others that are right in the same window, by their sources' shares."""
-        count = self.num_frames
+        count, source = self.num_frames, self.sources[own[0]]
         conversations = [turns_about(record, source.settings, window, rng, count, drawn)]
         if self.stage.questions_per_window == 1:
             return tuple(conversations)
@@ -230,9 +233,11 @@ class TrainingSet(Dataset["Sample | Unreadable"]):
         for place in np.argsort(rng.exponential(size=len(others)) / weights):
             if len(conversations) >= self.stage.questions_per_window:
                 break
-            index, other = others[place]
-            settings = self.sources[index].settings
-            turns = None if other is record else turns_in(other, settings, window, duration, rng, count)
+            index, row = others[place]
+            if (index, row) == own:
+                continue
+            other = self.sources[index]
+            turns = turns_in(other.records[row], other.settings, window, duration, rng, count)
             if turns:
                 conversations.append(turns)
         return tuple(conversations)

@@ -19,6 +19,7 @@ from hawkeye.config import ConfigError, SourceSettings, StageSettings, TrainSett
 from hawkeye.data.frame_cache import FrameCache
 from hawkeye.data.frames import FrameStore
 from hawkeye.data.instruction import Record
+from hawkeye.data.packed import Packed
 from hawkeye.data.sources import Source, read_source
 from hawkeye.data.video import VideoError, open_video
 from hawkeye.models.processing import HawkEyeProcessor
@@ -122,7 +123,7 @@ def check_lengths(
             if not records:
                 raise AnnotationError(f"source {name!r}: no row is good: {problems[0]}")
             _warn_of_skipped(name, problems)
-            source = replace(source, records=records, skipped=(*source.skipped, *problems))
+            source = replace(source, records=Packed(records), skipped=(*source.skipped, *problems))
         checked[name] = source
     return checked
 
