@@ -14,8 +14,8 @@ Row = TypeVar("Row")
 class Packed(Sequence[Row], Generic[Row]):
     """Rows as bytes in one block, each made anew whenever it is asked for.
 
-    As objects they take several times the memory (3.6 kB a row where these take 1.0), in every process: processes that are
-    forked share the block, but copy objects by counting references to them.
+    As objects they take several times the memory (3.6 kB a row where these take 1.0), and that in every process: forked
+    ones share the block, but copy objects by counting references to them.
     """
 
     def __init__(self, rows: Iterable[Row]) -> None:

@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from rich.table import Table
 from torch import nn
@@ -16,12 +17,16 @@ from hawkeye.data.collate import IGNORED, Collator
 from hawkeye.data.sources import Source, TrainingSet, frames_shown, num_steps, stage_sources
 from hawkeye.models.hawkeye import HawkEye
 from hawkeye.models.processing import HawkEyeProcessor
+from hawkeye.prompts import VISUAL_MARKER, conversation
 from hawkeye.tables import table
 from hawkeye.training.checks import VideoCheck, check_lengths, check_videos, context_of, read_sources
+from hawkeye.training.disk import disk_table
 from hawkeye.training.host_memory import host_memory_table
 from hawkeye.training.run import frame_store, split_step
 from hawkeye.training.start import start_model
 
+SAMPLED_ROWS = 200
+"""Rows of each source whose text is counted."""
 SAMPLED_BATCHES = 4
 """Batches of a stage that are read to see how long its conversations are."""
 LAYER_ACTIVATIONS = 34
@@ -42,6 +47,10 @@ class BatchShape:
     """Tokens of a conversation, padding and visual tokens included."""
     learned: int
     """Tokens that have a label."""
+    questions: int = 0
+    """Texts that the Q-Former reads."""
+    question_length: int = 0
+    """Tokens of such a text, padding included."""
 
 
 @dataclass(frozen=True)
@@ -52,10 +61,12 @@ class Memory:
     gradients: float
     optimizer: float
     activations: float
+    buckets: float = 0.0
+    """Copies of the gradients that DDP sends; counted with them in the plan."""
 
     @property
     def total(self) -> float:
-        return self.weights + self.gradients + self.optimizer + self.activations
+        return self.weights + self.gradients + self.buckets + self.optimizer + self.activations
 
 
 def plan(settings: TrainSettings) -> Iterator[Table]:
@@ -83,10 +94,29 @@ def plan(settings: TrainSettings) -> Iterator[Table]:
         size, batches = split_step(stage, processes)
         shape = _largest_batch(settings, stage, sources, model, processor, size)
         memory = memory_of(settings, stage, model, processes, shape)
-        parts = (memory.total, memory.weights, memory.gradients, memory.optimizer, memory.activations)
+        parts = (memory.total, memory.weights, memory.gradients + memory.buckets, memory.optimizer, memory.activations)
         windows = f"{stage.windows_per_step} = {processes} x {size} x {batches}"
         rows.add_row(stage.name, str(steps), windows, str(shape.length), *(f"{part / 1e9:.2f}" for part in parts))
     yield rows
+    yield disk_table(settings, model)
+    yield texts_table(settings, sources, processor)
+
+
+def texts_table(settings: TrainSettings, sources: Mapping[str, Source], processor: HawkEyeProcessor) -> Table:
+    """How long the conversations of each source are, by a sample of its rows, and how many of them are cut."""
+    rows = table("Text, in tokens of a sample of the rows", "source", "rows", "median", "longest", "cut")
+    for name, source in sources.items():
+        rng = np.random.default_rng([settings.seed, *name.encode()])
+        size = min(SAMPLED_ROWS, len(source.records))
+        lengths = []
+        for index in rng.choice(len(source.records), size, replace=False):
+            record = source.records[int(index)]
+            turns = record.turns or (next(iter((record.turn_by_choice or {}).values())),)
+            text = conversation(turns, record.text or "").replace(VISUAL_MARKER, "")
+            lengths.append(len(processor.tokenizer(text, add_special_tokens=False).input_ids) + 1)
+        cut = sum(length > (settings.max_text_tokens or length) for length in lengths)
+        rows.add_row(name, str(size), str(int(np.median(lengths))), str(max(lengths)), str(cut))
+    return rows
 
 
 def sources_table(sources: Mapping[str, Source], checks: Mapping[str, VideoCheck]) -> Table:
@@ -139,6 +169,7 @@ def memory_of(
         gradients=width * trained / (processes if zero >= 2 else 1),
         optimizer=states * trained / (processes if zero >= 1 else 1),
         activations=activations,
+        buckets=0.0 if zero or processes == 1 else width * trained,
     )
 
 
@@ -172,8 +203,14 @@ def _activations(settings: TrainSettings, stage: StageSettings, model: HawkEye, 
             shape.conversations * shape.length,
         ),
     ]
+    qformer = config.qformer_config
+    if stage.objective == "answers":
+        tokens = shape.questions * (config.num_visual_tokens + shape.question_length)
+        parts.append((model.qformer, qformer.num_hidden_layers, qformer.hidden_size, tokens))
     scale = BYTES[settings.precision] / 2
-    kept = 0.0
+    # Keys and values of the windows' features, in the layers that attend to them.
+    attending = -(-qformer.num_hidden_layers // qformer.cross_attention_frequency)
+    kept = scale * 2 * 2 * qformer.hidden_size * shape.questions * patches * attending
     for module, layers, width, tokens in parts:
         layer = scale * LAYER_ACTIVATIONS * width * tokens
         if module is model.vision_encoder and not any(weight.requires_grad for weight in module.parameters()):
@@ -213,5 +250,6 @@ def _largest_batch(
         if "labels" in batch:
             learned = int((batch["labels"] != IGNORED).sum())
             rows, length = batch["labels"].shape
-            shapes.append(BatchShape(len(batch.get("pixel_values", ())), rows, length, learned))
+            texts = batch.get("qformer_input_ids", torch.empty(0, 0)).shape
+            shapes.append(BatchShape(len(batch.get("pixel_values", ())), rows, length, learned, *texts))
     return max(shapes, key=lambda shape: shape.conversations * shape.length, default=BatchShape(0, 0, 0, 0))

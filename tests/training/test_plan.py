@@ -12,8 +12,10 @@ from rich.console import Console
 from hawkeye.cli import main
 from hawkeye.config import TrainSettings
 from hawkeye.models import HawkEye
+from hawkeye.training.checks import read_sources
+from hawkeye.training.disk import Disk, disk_of
 from hawkeye.training.plan import BatchShape, memory_of, plan
-from hawkeye.training.start import freeze
+from hawkeye.training.start import freeze, start_model
 from tests.small_model import make_small_model
 from tests.training.runs import settings
 
@@ -41,6 +43,26 @@ def test_a_dry_run_tells_sources_modules_and_steps_and_writes_nothing(
     assert ["vision_encoder", "5,296", "0", "5,296"] in rows
     assert ["queries", "64", "64", "0"] in rows
     assert [row[:3] for row in rows if row[0] == "two"] == [["two", "8", "4 = 1 x 4 x 1"]]
+
+
+def test_a_dry_run_tells_disk_and_text(folder: Path) -> None:
+    run = settings(folder, "max_text_tokens=12", "export_checkpoints=true", "keep_checkpoints=3")
+    text = said(run)
+    rows = [[cell.strip() for cell in line.strip("│").split("│")] for line in text.splitlines() if line.startswith("│")]
+    # Of one row in two of "###Human: <Video></Video> ###Human: Is it light? ###Assistant: No. ###", all are longer.
+    (plain,) = [row for row in rows if row[0] == "plain" and len(row) == 5]
+    assert plain[1] == "2"
+    assert plain[4] == "2"
+    assert "a checkpoint" in text
+
+    model, _ = start_model(run, read_sources(run), without_values=True)
+    weights = sum(weight.numel() for weight in model.parameters())
+    assert disk_of(run, model) == Disk(12 * weights, 4 * weights, (2 * 4 + 4) * weights)
+    frozen = settings(folder, "frozen_precision=bfloat16", "saved_precision=bfloat16", "optimizer=muon")
+    for weight in model.parameters():
+        weight.requires_grad_(False)
+    freeze(model, frozen)
+    assert disk_of(frozen, model) == Disk(2 * weights, 0, (2 * 2 + 2) * weights)
 
 
 def test_a_dry_run_finds_what_would_stop_the_run(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -87,6 +109,9 @@ def test_memory_of_weights_and_their_states(
     assert memory.weights == pytest.approx(weights * trained + frozen / (4 if zero == 3 else 1))
     assert memory.gradients == pytest.approx(gradients * trained)
     assert memory.optimizer == pytest.approx(optimizer * trained)
+    assert memory.buckets == (0 if zero else 4 * trained)
+    assert memory_of(run, run.stages[0], model, 1, BatchShape(2, 2, 30, 10)).buckets == 0
+    assert memory.total == memory.weights + memory.gradients + memory.optimizer + memory.activations + memory.buckets
 
 
 def kept_bytes(model: HawkEye, ids: torch.Tensor, labels: torch.Tensor) -> int:
