@@ -48,8 +48,9 @@ def _reject_below(minimum: int, part: str, config: Any, *names: str) -> None:
 
 MOST_LAYERS = 1000
 MOST_FRAMES = 10_000
-MOST_POSITIONS = 10**9
-"""Limits far above any model: sizes past them are damage, and would fill the memory before the weights are missed."""
+MOST_TABLE = 2 * 10**7
+"""Limits far above any model (UMT-L's table of positions has 8 * 10**5 numbers): sizes past them are damage, and would
+fill the memory before anything is found to be missing."""
 
 
 def _reject_above(maximum: int, part: str, config: Any, *names: str) -> None:
@@ -100,11 +101,12 @@ class UMTConfig(PretrainedConfig):
         sizes = (*SIZES, "depth", "image_size", "patch_size", "checkpoint_num_frames", "num_frames")
         _reject_below(1, "vision_config", self, *sizes)
         _reject_above(MOST_LAYERS, "vision_config", self, "depth")
+        _reject_above(MOST_FRAMES, "vision_config", self, "checkpoint_num_frames", "num_frames")
         if self.image_size % self.patch_size:
             raise ValueError(f"image_size {self.image_size} is not a multiple of patch_size {self.patch_size}")
         _reject_uneven_heads("vision_config", self)
         positions = self.checkpoint_num_frames * (self.image_size // self.patch_size) ** 2
-        if positions * self.hidden_size > MOST_POSITIONS:
+        if positions * self.hidden_size > MOST_TABLE:
             raise ValueError(
                 f"image_size {self.image_size}, patch_size {self.patch_size} and checkpoint_num_frames "
                 f"{self.checkpoint_num_frames} in vision_config make {positions} positions, too many"
