@@ -82,7 +82,8 @@ class OpenFile:
                 os.path.abspath(path), metadata_errors="replace", options=_LIMITS, container_options=_options()
             )
         except (av.FFmpegError, OSError, ValueError) as error:
-            raise VideoError(f"{path}: cannot be read as a video ({one_line(error)})") from None
+            reason = "it is a playlist, which names other files" if _is_playlist(path) else one_line(error)
+            raise VideoError(f"{path}: cannot be read as a video ({reason})") from None
         self.format = self.container.format.name.split(",")[0]
         if self.format in _GENERATED_WRONGLY:
             self.container.flags &= ~av.container.Flags.gen_pts.value  # type: ignore[operator]  # an int
@@ -173,6 +174,12 @@ class OpenFile:
     def close(self) -> None:
         """Closes the file; frames that were decoded stay."""
         self.container.close()
+
+
+def _is_playlist(path: Path) -> bool:
+    with open(path, "rb") as file:
+        head = file.read(1024)
+    return any(mark in head for mark in (b"ffconcat", b"#EXTM3U", b"<MPD"))
 
 
 @cache

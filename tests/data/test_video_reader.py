@@ -152,7 +152,7 @@ def test_scripts_do_not_make_other_files_be_read(plain: Path, tmp_path: Path) ->
     }
     for name, script in scripts.items():
         (tmp_path / name).write_text(script)
-        with pytest.raises(VideoError, match=f"{name}: cannot be read as a video"):
+        with pytest.raises(VideoError, match=f"{name}: cannot be read as a video .it is a playlist"):
             open_video(tmp_path / name)
 
 

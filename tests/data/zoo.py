@@ -14,7 +14,7 @@ from pathlib import Path
 
 import av
 import numpy as np
-from PIL import Image
+from PIL import Image, features
 
 from tests.data.video_files import CLOSED, MILLISECOND, numbered_frames, write_video
 
@@ -365,6 +365,10 @@ KINDS = [
     Kind("live.webm", Recording(codec="libvpx-vp9", options=REALTIME, muxer={"live": "1"})),
     Kind("animated.apng", _animated("PNG", [100] * 11 + [2900]), _starts([100] * 12), 4.0),
     Kind("animated.webp", _animated("WEBP", [100] * 11 + [2900]), _starts([100] * 12), 4.0),
+    *(
+        [Kind("animated.avif", _animated("AVIF", [100] * 11 + [900]), _starts([100] * 12), 2.0)]
+        * features.check("avif")
+    ),
     # Times.
     Kind("last_stays.mp4", Recording(*STILL), STILL_SECONDS, STILL_END),
     Kind("last_stays_b_frames.mp4", Recording(*STILL, options={"x264-params": CLOSED}), STILL_SECONDS, STILL_END),
