@@ -332,7 +332,7 @@ def _override(values: dict[str, Any], override: str) -> None:
 
 
 def _index(items: list[Any], text: str, override: str) -> int:
-    if not text.isdigit() or int(text) >= len(items):
+    if not text.isdecimal() or len(text) > 9 or int(text) >= len(items):
         raise ConfigError(f"override {override!r}: {text!r} is no index into {len(items)} items (0 is the first)")
     return int(text)
 

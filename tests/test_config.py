@@ -176,3 +176,9 @@ def test_hints_name_what_may_stand_there() -> None:
         with pytest.raises(ConfigError) as error:
             check_settings(VALID | values, TrainSettings, "x.yaml")
         assert str(error.value).endswith(hint)
+
+
+@pytest.mark.parametrize("index", ["\u00b2", "9" * 5000, "-1", "x"])
+def test_an_index_that_is_none_is_named(index: str) -> None:
+    with pytest.raises(ConfigError, match="is no index into"):
+        load_settings(Path("configs/train/shapes.yaml"), TrainSettings, [f"stages.{index}.steps=1"])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -18,6 +17,7 @@ from data_preparing.shapes.files import (
     write_training_files,
 )
 from data_preparing.shapes.world import Plan, Split, draw_plan
+from hawkeye.annotations import AnnotationError, read_json, required
 from hawkeye.files import write_json
 from hawkeye.pools import process_pool
 
@@ -91,16 +91,12 @@ def check_output(output: Path, settings: WorldSettings) -> None:
     if not output.exists() or not any(output.iterdir()):
         return
     description = output / "world.json"
+    if not description.exists():
+        raise WorldError(f"{output}: is not empty and holds no world (no world.json); choose another --output")
     try:
-        found = json.loads(description.read_text(encoding="utf-8"))["settings"]
-    except FileNotFoundError:
-        raise WorldError(
-            f"{output}: is not empty and holds no world (no world.json); choose another --output"
-        ) from None
-    except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError):
-        raise WorldError(
-            f"{description}: cannot be read as a world; delete {output} or choose another --output"
-        ) from None
+        found = required(read_json(description, dict), "settings", dict, str(description))
+    except AnnotationError as error:
+        raise WorldError(f"{error}: cannot be read as a world; delete {output} or choose another --output") from None
     different = [
         f"{name} is {found.get(name)} there and {wanted} here"
         for name, wanted in asdict(settings).items()

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
+from hawkeye.annotations import read_json, reading
 from hawkeye.config import TrainSettings
 
 
 def loss_history(settings: TrainSettings) -> list[tuple[str, list[int], list[float]]]:
-    """Name, steps (counted through the run) and losses of each stage that has left checkpoints."""
+    """Name, steps (counted through the run) and losses of each stage that has left checkpoints.
+
+    Raises:
+        AnnotationError: naming a checkpoint's file that is damaged.
+    """
     history = []
     before = 0
     for stage in settings.stages:
@@ -18,10 +22,11 @@ def loss_history(settings: TrainSettings) -> list[tuple[str, list[int], list[flo
             key=lambda path: int(path.parent.name.rsplit("-", 1)[1]),
         )
         if states:
-            state = json.loads(states[-1].read_text(encoding="utf-8"))
-            figures = [(before + entry["step"], entry["loss"]) for entry in state["log_history"] if "loss" in entry]
-            history.append((stage.name, [step for step, _ in figures], [loss for _, loss in figures]))
-            before += state["max_steps"]
+            with reading(str(states[-1])):
+                state = read_json(states[-1], dict)
+                figures = [(before + entry["step"], entry["loss"]) for entry in state["log_history"] if "loss" in entry]
+                history.append((stage.name, [step for step, _ in figures], [loss for _, loss in figures]))
+                before += state["max_steps"]
     return history
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ import torch
 from rich.table import Table
 from torch import nn
 
+from hawkeye.annotations import AnnotationError, read_json, reading
 from hawkeye.config import ConfigError, StageSettings, TrainSettings
 from hawkeye.data.collate import IGNORED, Collator
 from hawkeye.data.sources import Source, TrainingSet, frames_shown, num_steps, stage_sources
@@ -177,8 +177,9 @@ def _zero_stage(settings: TrainSettings) -> int:
     if settings.deepspeed is None:
         return 0
     try:
-        return int(json.loads(settings.deepspeed.read_text(encoding="utf-8"))["zero_optimization"]["stage"])
-    except (OSError, KeyError, TypeError, ValueError) as error:
+        with reading(str(settings.deepspeed)):
+            return int(read_json(settings.deepspeed, dict)["zero_optimization"]["stage"])
+    except AnnotationError as error:
         raise ConfigError(f"deepspeed {settings.deepspeed}: names no ZeRO stage ({error})") from None
 
 
