@@ -13,6 +13,7 @@ from rich.table import Table
 
 from hawkeye.annotations import AnnotationError
 from hawkeye.config import ConfigError, TrainSettings, load_settings
+from hawkeye.data.durations import compare_durations
 from hawkeye.data.locations import locate
 from hawkeye.data.sources import read_source
 from hawkeye.data.video import VideoError, open_video
@@ -29,6 +30,10 @@ SHOWN = 10
 """Problems of each annotation file that are told one by one."""
 
 
+AnnotatedVideo = tuple[Path, float | None]
+"""A row's video, and its length in seconds where the row tells it."""
+
+
 @dataclass(frozen=True)
 class Expected:
     """An annotation file that a configuration speaks of."""
@@ -38,8 +43,9 @@ class Expected:
     videos: Path | None
     fps: float | None
     where: str
-    read: Callable[[], tuple[int, list[Path], list[str]]]
-    """How many rows it holds, the paths of their videos, and what is wrong with other rows.
+    read: Callable[[], tuple[int, list[AnnotatedVideo], list[str]]]
+    """How many rows it holds, the paths of their videos with the lengths that rows give them, and what is wrong with
+    other rows.
 
     Raises:
         AnnotationError: if it cannot be used at all.
@@ -151,7 +157,7 @@ def _all_expected(folder: Path, configs: Path) -> Iterator[Expected]:
 
             def videos_of_source(name=name, source=source, data=data):  # type: ignore[no-untyped-def]
                 found = read_source(name, source, data, skip_bad_rows=True)
-                paths = [video for record in found.records if (video := found.video_path(record))]
+                paths = [(path, record.duration) for record in found.records if (path := found.video_path(record))]
                 return len(found.records), paths, list(found.skipped)
 
             videos = source.videos and data / source.videos
@@ -176,10 +182,10 @@ def _files(settings: EvaluationSettings) -> Iterator[tuple[AnnotationFile, Reade
 def _of_benchmark(path: Path, data: Path, file: AnnotationFile, read: Reader, settings: EvaluationSettings) -> Expected:
     annotations, videos = data / file.annotations, data / (file.videos or settings.videos)
 
-    def paths(read: Reader) -> tuple[int, list[Path], list[str]]:
+    def paths(read: Reader) -> tuple[int, list[AnnotatedVideo], list[str]]:
         bad_rows: list[str] = []
         examples = read(annotations, bad_rows)
-        found = [locate(videos, example.video, file.file, example.place) for example in examples]
+        found = [(locate(videos, each.video, file.file, each.place), each.duration) for each in examples]
         return len(examples), found, bad_rows
 
     return Expected(path.name, annotations, videos, file.fps, settings.source, partial(paths, read))
@@ -193,15 +199,17 @@ def _look(expected: Expected) -> Finding:
     if not expected.annotations.exists():
         return Finding(expected, is_there=False)
     try:
-        rows, paths, problems = expected.read()
+        rows, videos, problems = expected.read()
     except AnnotationError as error:
         return Finding(expected, is_there=True, problems=(str(error),))
-    distinct = list(dict.fromkeys(paths))
+    lengths = dict(videos)
+    distinct = list(lengths)
     there = [path for path in distinct if path.exists()]
     rng = np.random.default_rng(0)
     for place in sorted(rng.permutation(len(there))[:OPENED]):
         try:
-            open_video(there[place], fps=expected.fps).close()
+            with open_video(there[place], fps=expected.fps) as reader:
+                compare_durations(lengths[there[place]], reader.duration, str(there[place]))
         except VideoError as error:
             problems.append(str(error))
     return Finding(expected, True, rows, len(distinct), len(there), tuple(problems))

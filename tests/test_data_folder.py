@@ -60,6 +60,18 @@ def test_what_is_there_and_wrong_is_named(folder: Path, capsys: pytest.CaptureFi
     assert error == f"error: {folder}: 14 rows and files are there and cannot be used\n"
 
 
+@pytest.mark.parametrize(("duration", "status"), [(2.1, 1), (3.0, 2)])  # b.mp4 is missing in both
+def test_a_video_that_cannot_be_the_annotated_one_is_told(
+    duration: float, status: int, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = folder / "test-anno" / "charades_sta-recursive_grounding.json"
+    rows = json.loads(path.read_text())
+    path.write_text(json.dumps([{**row, "duration": duration} for row in rows]))
+    found, out, _ = check(folder, capsys)
+    assert found == status
+    assert ("a.mp4: the annotated 'duration' is 3 s, the video is 2 s long" in out) == (status == 2)
+
+
 def test_no_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert check(tmp_path / "none", capsys) == (2, "", f"error: {tmp_path / 'none'}: no such folder of data\n")
 
