@@ -19,10 +19,11 @@ from hawkeye.models.hawkeye import HawkEye
 from hawkeye.models.processing import HawkEyeProcessor
 from hawkeye.prompts import VISUAL_MARKER, conversation
 from hawkeye.tables import table
+from hawkeye.training.arguments import split_step
 from hawkeye.training.checks import VideoCheck, check_lengths, check_videos, context_of, read_sources
-from hawkeye.training.disk import disk_table
+from hawkeye.training.disk import BYTES, disk_table
 from hawkeye.training.host_memory import host_memory_table
-from hawkeye.training.run import frame_store, split_step
+from hawkeye.training.run import frame_store
 from hawkeye.training.start import start_model
 
 SAMPLED_ROWS = 200
@@ -32,7 +33,6 @@ SAMPLED_BATCHES = 4
 LAYER_ACTIVATIONS = 34
 """Bytes that a transformer layer keeps for its backward pass, per token and unit of its width, in 16 bits and without
 the attention's matrix (Korthikanti et al., "Reducing Activation Recomputation in Large Transformer Models", 2022)."""
-BYTES = {"float32": 4, "float16": 2, "bfloat16": 2}
 QUANTIZED_BYTES = {"8bit": 1.0, "4bit": 0.52}
 """Bytes a quantised weight takes; NF4's scales add 4 % to its half byte."""
 

@@ -19,6 +19,7 @@ def weights(model_dir: Path) -> dict[str, torch.Tensor]:
 
 
 def assert_equal_weights(one: Path, other: Path) -> None:
+    assert (one / "config.json").read_text() == (other / "config.json").read_text()
     ours, theirs = weights(one), weights(other)
     assert ours.keys() == theirs.keys()
     assert all(torch.equal(ours[name], theirs[name]) for name in ours)

@@ -18,8 +18,9 @@ from hawkeye.data.video import VideoError
 from hawkeye.files import InUseError
 from hawkeye.models.hawkeye import HawkEye
 from hawkeye.models.processing import HawkEyeProcessor
+from hawkeye.training.arguments import loader_workers, stage_arguments, warn_of_idle_devices
 from hawkeye.training.curve import loss_history
-from hawkeye.training.run import loader_workers, stage_arguments, train, warn_of_idle_devices
+from hawkeye.training.run import train
 from hawkeye.training.start import start_model
 from hawkeye.training.trainer import StageTrainer
 from tests.training.runs import assert_equal_weights, settings, weights
@@ -158,7 +159,7 @@ def test_a_process_uses_one_device_and_says_so(
 def test_a_run_starts_no_more_loaders_than_there_are_cores(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr("hawkeye.training.run.available_cores", lambda: 8)
+    monkeypatch.setattr("hawkeye.training.arguments.available_cores", lambda: 8)
     assert (loader_workers(0), loader_workers(8)) == (0, 8)
     assert not caplog.records
     assert loader_workers(3000) == 8

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from hawkeye.config import ConfigError, StageSettings
+from hawkeye.training.arguments import split_step
 from hawkeye.training.checkpoints import COMPLETE, last_checkpoint, mark_complete
-from hawkeye.training.run import split_step
 from hawkeye.training.trainer import clamped_cosine
 
 
