@@ -118,6 +118,7 @@ def test_a_window_after_the_end_is_refused(rng: np.random.Generator | None) -> N
 
 def test_a_rate_is_constant_only_where_times_and_length_agree() -> None:
     assert Clock(even(100, 29.97)).is_constant
+    assert Clock(even(100, 29.97, start=2.0)).is_constant
     assert Clock(Times(np.round(np.arange(100) / 29.97, 3), 100 / 29.97, 29.97)).is_constant
     assert not Clock(Times(np.arange(100) / 29.97, 100 / 29.97, 30.1)).is_constant
     assert not Clock(Times(np.arange(60) / 30, 30.0, 30.0)).is_constant
