@@ -112,7 +112,8 @@ class PredictionStore:
     def _row(self, line: str, location: str) -> Row:
         try:
             row: Row = parse_json(line)
-            key_of(row)
+            if not all(isinstance(part, str) for part in key_of(row)):
+                raise TypeError(f"its key is {key_of(row)!r}")
         except (ParseError, KeyError, TypeError) as error:
             raise AnnotationError(f"{location}: is no prediction ({error}); start anew with restart=true") from None
         return row

@@ -184,6 +184,11 @@ def test_a_damaged_file_of_the_run_is_named(folder: Path) -> None:
         ("run.json", "[]", r"run\.json: must hold a dict, not a list: .*restart=true"),
         ("predictions.jsonl", "[1]\n", r"predictions\.jsonl line 1: is no prediction .*restart=true"),
         ("predictions.jsonl", '{"task": 1}\n', r"predictions\.jsonl line 1: is no prediction .*restart=true"),
+        (
+            "predictions.jsonl",
+            '{"task": "t", "video_fname": [], "id": {}}\n',
+            r"predictions\.jsonl line 1: is no prediction \(its key is \('t', \[\], \{\}\)\)",
+        ),
         ("predictions.jsonl", "\0\0\0\n", r"predictions\.jsonl line 1: is no prediction .*restart=true"),
     ):
         path = folder / "out" / name
