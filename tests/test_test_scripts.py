@@ -158,7 +158,7 @@ def test_a_missing_benchmark_does_not_stop_the_others(data: Path, tmp_path: Path
     assert done.returncode == 1
     assert sorted(path.parent.name for path in tmp_path.glob("*/results.json")) == ["anetc"]
     assert done.stderr.splitlines()[-1].startswith("not evaluated: charades_sta (")
-    assert "charades_sta-recursive_grounding.json: no such annotation file" in done.stderr
+    assert "charades_sta-recursive_grounding.json: no such file" in done.stderr
 
 
 def half_right(query: str, window: Span) -> str:

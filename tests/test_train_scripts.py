@@ -47,7 +47,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(json.dumps([{"video": video, **row}]))
             assert source.videos is not None
-            target = folder / source.videos / file_of(video, source.file, name)
+            target = folder / source.videos / file_of(video, source.file, name).replace(".*", ".mp4")
             target.parent.mkdir(parents=True, exist_ok=True)
             if source.fps is None:
                 write_video(target, frames, fps=8)
