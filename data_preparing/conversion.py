@@ -69,7 +69,8 @@ def read_lines(path: Path) -> list[tuple[str, str]]:
         AnnotationError: if it cannot be read.
     """
     try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
+        # Opened as text, "\r\n" is a newline. Captions hold characters that `splitlines` breaks at: U+2028, U+0085.
+        lines = path.read_text(encoding="utf-8-sig").split("\n")
     except (OSError, UnicodeDecodeError) as error:
         raise AnnotationError(f"{path}: cannot be read ({error})") from None
     return [(f"{path} line {number}", line) for number, line in enumerate(lines, start=1) if line.strip()]

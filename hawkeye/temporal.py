@@ -242,7 +242,7 @@ def sample_span_window(
     """A random window around `segment` inside `context` for answers that are numbers: seconds or frames.
 
     The segment fills between one frame and half of the window, as far as the context allows (method of the original's
-    instruction tuning).
+    instruction tuning); of a single frame, all of the window.
 
     Raises:
         ValueError: if the segment is empty or not inside `context`.
@@ -250,7 +250,7 @@ def sample_span_window(
     _check_inside(segment, context)
     length = _uniform(
         rng,
-        min(segment.duration * num_frames / (num_frames // 2), context.duration),
+        min(segment.duration * num_frames / max(num_frames // 2, 1), context.duration),
         min(segment.duration * num_frames, context.duration),
     )
     middle = _uniform(

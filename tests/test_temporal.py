@@ -285,3 +285,8 @@ def test_windows_around_a_segment_that_starts_at_minus_zero() -> None:
     for seed in range(50):
         window, _ = sample_window(Span(-0.0, 4.5), Span(0.0, 9.0), np.random.default_rng(seed), num_frames=12)
         assert window.start == 0.0
+
+
+def test_a_window_of_one_frame_is_the_segment_s() -> None:
+    window = sample_span_window(Span(2, 4), Span(0, 8), np.random.default_rng(0), num_frames=1)
+    assert (window.start, window.end) == pytest.approx((2, 4))

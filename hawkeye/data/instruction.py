@@ -77,9 +77,11 @@ def _record(row: Any, place: str) -> Record:
         raise AnnotationError(f"{place}: must be a mapping, not {row!r}")
     if "conversations" in row and "QA" not in row:
         row = from_conversations(row, place)
+    row = _given(row)
     items = required(row, "QA", list, place)
     if not items or not all(isinstance(item, dict) for item in items):
         raise AnnotationError(f"{place}: 'QA' must be a non-empty list of mappings, not {items!r}")
+    items = [_given(item) for item in items]
     if ("video" in row) == ("text" in row):
         raise AnnotationError(f"{place}: needs either 'video' or 'text'")
     video = required(row, "video", str, place) if "video" in row else None
@@ -92,6 +94,11 @@ def _record(row: Any, place: str) -> Record:
     return Record(place, video, text, turns=turns, shown=read_window(row, place), duration=read_duration(row, place))
 
 
+def _given(fields: dict[str, Any]) -> dict[str, Any]:
+    """The fields that are not null: nothing is given there."""
+    return {name: value for name, value in fields.items() if value is not None}
+
+
 def _plain_turn(item: dict[str, Any], place: str) -> Turn:
     question, answer = required(item, "q", str, place), required(item, "a", str, place)
     if not answer.strip():
@@ -101,7 +108,10 @@ def _plain_turn(item: dict[str, Any], place: str) -> Turn:
 
 def _segment_record(item: dict[str, Any], place: str, video: str | None, duration: float | None) -> Record:
     segment = read_span(item, "start_sec", "end_sec", place)
-    context = read_span(item, "neg_start_sec", "neg_end_sec", place)
+    if duration is not None and not {"neg_start_sec", "neg_end_sec"} & item.keys():
+        context = Span(0.0, duration)  # all of the video
+    else:
+        context = read_span(item, "neg_start_sec", "neg_end_sec", place)
     segment = within(segment, context, place)
     instruction = required({"i": "", **item}, "i", str, place)
     questions, answers = _by_choice(item, "q", place), _by_choice(item, "a", place)

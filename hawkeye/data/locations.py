@@ -14,7 +14,8 @@ VIDEO_ENDINGS = (
 )
 """Of files that count as videos, in small letters. What ends otherwise can be opened by its name."""
 ENDINGS = ("", *VIDEO_ENDINGS)
-"""What a pattern that ends in ".*" stands for: the first of these that is there, a folder of frames before files."""
+"""What a pattern that ends in ".*" stands for: the first of these that is there, a folder of frames before files.
+Endings in capitals, as cameras write them (".MP4"), come after all of them."""
 
 
 def locate(folder: Path, video: str, pattern: str, place: str) -> Path:
@@ -29,7 +30,7 @@ def locate(folder: Path, video: str, pattern: str, place: str) -> Path:
     if not path.name.endswith(ANY_ENDING):
         return path
     base = str(path).removesuffix(ANY_ENDING)
-    candidates = (Path(base + ending) for ending in ENDINGS)
+    candidates = (Path(base + ending) for ending in (*ENDINGS, *map(str.upper, VIDEO_ENDINGS)))
     return next((candidate for candidate in candidates if candidate.exists()), path)
 
 

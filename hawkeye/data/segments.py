@@ -102,10 +102,8 @@ def turns_in(
 
 
 def _filled(turn: Turn, numbers: tuple[float, float]) -> Turn:
-    """The turn with the numbers in its template, which is the answer or, for captions of a span, the question."""
-    if _takes_two_numbers(turn.answer):
-        return Turn(turn.question, turn.answer % numbers, turn.instruction)
-    return Turn(turn.question % numbers, turn.answer, turn.instruction)
+    """The turn with the numbers in its templates: the answer or, for captions of a span, the question, or both."""
+    return replace(turn, question=_with_numbers(turn.question, numbers), answer=_with_numbers(turn.answer, numbers))
 
 
 def check_templates(record: Record, settings: SourceSettings) -> None:
@@ -119,10 +117,11 @@ def check_templates(record: Record, settings: SourceSettings) -> None:
     for turn in dict.fromkeys((record.turn_by_choice or {}).values()):
         texts = (turn.answer, turn.question)
         if settings.represent in ("seconds", "frames"):
-            if not any(map(_takes_two_numbers, texts)):
+            counts = [len(_NUMBER.findall(text)) for text in texts]
+            if 2 not in counts or not {0, 2}.issuperset(counts):
                 raise AnnotationError(
-                    f"{record.place}: neither answer nor question has two places for {settings.represent}, "
-                    f"such as 'From second %.1f to second %.1f.': {turn.answer!r}"
+                    f"{record.place}: answer and question must have two places for {settings.represent} or none, one "
+                    f"of them two, such as 'From second %.1f to second %.1f.': {turn.answer!r}, {turn.question!r}"
                 )
             continue
         for text in texts:
@@ -133,12 +132,13 @@ def check_templates(record: Record, settings: SourceSettings) -> None:
                 )
 
 
-_NUMBER = re.compile(r"%[\d.]*[dfg]")
-"""Where a number goes in a template; narrower than Python's own rule, to which "50% done" is one too."""
+_NUMBER = re.compile(r"(?<![\d%])%[\d.]*[dfg]")
+"""Where a number goes in a template; narrower than Python's own rule, to which "50% done" has one too."""
 
 
-def _takes_two_numbers(text: str) -> bool:
-    try:
-        return text % (1.0, 2.0) != text
-    except (TypeError, ValueError):
-        return False
+def _with_numbers(text: str, numbers: tuple[float, float]) -> str:
+    """A template with its two numbers; any other text as it is."""
+    if len(_NUMBER.findall(text)) != len(numbers):
+        return text
+    left = iter(numbers)
+    return _NUMBER.sub(lambda match: match[0] % next(left), text).replace("%%", "%")

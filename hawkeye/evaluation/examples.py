@@ -67,7 +67,7 @@ class QAExample(Example):
     """The part of the video to show, one moment where it is empty, as two of TVQA's are; all of it where None."""
 
     def is_right(self, index: int) -> bool | None:
-        """Whether a candidate reads as the right one does, full stops aside; None where that is not told."""
+        """Whether a candidate reads as the right one does, a final full stop aside; None where that is not told."""
         return None if self.answer is None else _bare(self.candidates[index]) == _bare(self.candidates[self.answer])
 
 
@@ -103,20 +103,21 @@ def _raw_rows(path: Path) -> list[Any]:
 
 
 def _plain(row: Any) -> Any:
-    """A row with our names of its fields, without those that are null: nothing is told there.
+    """A row with our names of its fields, without those that are null and empty annotations: nothing is told there.
 
     What is no row is refused later.
     """
     if not isinstance(row, dict):
         return row
     ours = {name: other for name, other in QVHIGHLIGHTS_NAMES.items() if other not in row}
-    return {ours.get(name, name): value for name, value in row.items() if value is not None}
+    given = {ours.get(name, name): value for name, value in row.items() if value is not None}
+    return {name: value for name, value in given.items() if name not in ANSWER_KEYS or value != []}
 
 
 def read_qa_examples(path: Path, skipped: list[str] | None = None) -> list[QAExample]:
     """Reads a multiple-choice annotation file, a JSON list or (.jsonl) one row a line.
 
-    Answers are compared without full stops.
+    Answers are compared without a full stop at the end.
 
     Either all rows have an answer or none, as in test sets whose answers a server keeps. Of candidates that read the
     same, as some published rows have them, any is right where one is.
@@ -162,6 +163,8 @@ def _grounding_example(row: dict[str, Any], place: str, example_id: str, *, answ
     held_out = row.get("held_out")
     if not isinstance(held_out, bool | None):
         raise AnnotationError(f"{place}: 'held_out' must be true or false, not {held_out!r}")
+    if answered and not any(key in row for key in ANSWER_KEYS):
+        raise AnnotationError(f"{place}: 'answer' is missing, and other rows have it (this one has {sorted(row)})")
     golds = _golds(row, place) if answered else ()
     video, query = _text(row, "video", place), _text(row, "question", place)
     return GroundingExample(place, example_id, video, query, golds, held_out, duration=read_duration(row, place))
@@ -211,5 +214,5 @@ def _answer(row: dict[str, Any], candidates: list[str], place: str) -> int:
 
 
 def _bare(text: str) -> str:
-    """As candidates and answers are compared: without full stops."""
-    return text.replace(".", "").strip()
+    """As candidates and answers are compared: without a full stop at the end, which some published rows lack."""
+    return text.strip().removesuffix(".").rstrip()

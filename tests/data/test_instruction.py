@@ -121,7 +121,7 @@ def test_numbers_go_into_the_templates(
 def test_rows_without_a_place_for_numbers_are_refused(tmp_path: Path) -> None:
     (record,) = read(tmp_path, {"video": "v.mp4", "QA": [SEGMENT]})
     check_templates(record, source())
-    with pytest.raises(AnnotationError, match=r"rows\.json row 0: neither answer nor question has two places"):
+    with pytest.raises(AnnotationError, match=r"rows\.json row 0: answer and question must have two places"):
         check_templates(record, source(represent="seconds"))
 
 
@@ -166,7 +166,7 @@ def test_timed_captions_are_plain_text_with_the_part_before_or_after(tmp_path: P
         ({"video": 7, "QA": [{"q": "x", "a": "y"}]}, "'video' must be str, not 7"),
         ({"video": "v.mp4", "QA": [{"q": "x"}]}, "'a' is missing"),
         ({"video": "v.mp4", "QA": [{"q": "x", "a": " "}]}, "the answer is empty"),
-        ({"video": "v.mp4", "QA": [{"q": None, "a": "y"}]}, "'q' must be str, not None"),
+        ({"video": "v.mp4", "QA": [{"q": None, "a": "y"}]}, "'q' is missing"),
         ({"video": "v.mp4", "start": 3, "end": 1, "QA": [{"q": "x", "a": "y"}]}, "'start' 3.0 lies after 'end' 1.0"),
         (
             {"video": "v.mp4", "start": -3, "end": 1, "QA": [{"q": "x", "a": "y"}]},
@@ -310,3 +310,31 @@ def test_rows_of_llava_are_read(tmp_path: Path) -> None:
 def test_bad_rows_of_llava_are_refused(messages: Any, message: str, tmp_path: Path) -> None:
     with pytest.raises(AnnotationError, match=rf"rows\.json row 0: .*{message}"):
         read(tmp_path, {"video": "v.mp4", "conversations": messages})
+
+
+def test_numbers_stand_in_every_template_and_nowhere_else(tmp_path: Path) -> None:
+    item = {**SEGMENT, "q": "Is it 50% done or 20% done?", "a": "From %.1f to %.1f, 100%%."}
+    (record,) = read(tmp_path, {"video": "v.mp4", "QA": [item]})
+    check_templates(record, source(represent="seconds"))
+    (turn,) = turns_about(record, source(represent="seconds"), WHOLE, np.random.default_rng(0), 12)
+    assert (turn.question, turn.answer) == (item["q"], "From 2.0 to 4.0, 100%.")
+    (record,) = read(tmp_path, {"video": "v.mp4", "QA": [{**item, "q": "Is it in %d to %d?"}]})
+    (turn,) = turns_about(record, source(represent="seconds"), WHOLE, np.random.default_rng(0), 12)
+    assert (turn.question, turn.answer) == ("Is it in 2 to 4?", "From 2.0 to 4.0, 100%.")
+    for wrong in ({"a": "It is 50% done or 20% done."}, {"q": "After %d?"}, {"q": "Of %d, %d and %d?"}):
+        (record,) = read(tmp_path, {"video": "v.mp4", "QA": [{**item, **wrong}]})
+        with pytest.raises(AnnotationError, match=r"rows\.json row 0: answer and question must have two places"):
+            check_templates(record, source(represent="seconds"))
+
+
+def test_fields_that_are_null_are_not_given(tmp_path: Path) -> None:
+    plain = {"i": None, "q": "What?", "a": "A dog.", "start_sec": None, "end_sec": None}
+    shown = {"video": "v.mp4", "text": None, "start": None, "end": None, "duration": None, "QA": [plain]}
+    words = {"video": None, "text": "a dog", "QA": [plain]}
+    segment = {"video": "v.mp4", "duration": 8, "QA": [{**SEGMENT, "neg_start_sec": None, "neg_end_sec": None}]}
+    first, second, third = read(tmp_path, shown, words, segment)
+    assert first.turns == second.turns == (Turn("What?", "A dog."),)
+    assert (first.video, second.text) == ("v.mp4", "a dog")
+    assert third.context == Span(0.0, 8.0)  # the whole video
+    with pytest.raises(AnnotationError, match="'neg_start_sec' must be a time"):
+        read(tmp_path, {**segment, "duration": None})

@@ -53,3 +53,10 @@ def test_other_lengths_are_told(found: float) -> None:
 def test_lengths_of_other_videos_are_refused(found: float) -> None:
     with pytest.raises(VideoError, match=rf"the video is {found:g} s long: is it another video.*another 'fps'"):
         compare_durations(100.0, found, "row 0")
+
+
+def test_endings_in_capitals_are_found_after_the_others(tmp_path: Path) -> None:
+    (tmp_path / "v.MP4").touch()
+    assert locate(tmp_path, "v", "{name}.*", "row 0").samefile(tmp_path / "v.MP4")
+    (tmp_path / "v.mkv").touch()
+    assert locate(tmp_path, "v", "{name}.*", "row 0") == tmp_path / "v.mkv"

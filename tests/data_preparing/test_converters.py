@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from data_preparing import anetc, charades, internvid, nextgqa, qvhighlights, videoqa
+from data_preparing.conversion import read_lines
 from hawkeye.data.instruction import read_records
 from hawkeye.evaluation.examples import read_grounding_examples, read_qa_examples
 from tests.data.video_files import write_video
@@ -341,3 +342,9 @@ def test_submissions_are_the_original_s(raw: Path) -> None:
     assert videoqa.main(["--func", "tvqa_output", *arguments, "--output", str(raw / "folder")]) == 0
     for name in ("test_public", "val"):
         assert json.loads((raw / "folder" / f"prediction_{name}.json").read_text()) == tvqa["submission"]
+
+
+def test_lines_end_at_newlines_alone(tmp_path: Path) -> None:
+    path = tmp_path / "lines.txt"
+    path.write_bytes("\ufeffa\u2028b\u0085c\x0cd\r\n\r\ne\n".encode())
+    assert read_lines(path) == [(f"{path} line 1", "a\u2028b\u0085c\x0cd"), (f"{path} line 3", "e")]

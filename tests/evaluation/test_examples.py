@@ -185,7 +185,7 @@ def without(row: dict[str, Any], key: str) -> dict[str, Any]:
         ({**QUERY, "question": "  "}, "'question' is empty"),
         ({**QUERY, "video": 3}, "'video' must be str, not 3"),
         ({**QUERY, "answer": "1-2"}, "'answer' must be list, not '1-2'"),
-        ({**QUERY, "answer": []}, r"'answer' must be \[start, end\] or a list of them, not \[\]"),
+        ({**QUERY, "answer": [[]]}, r"'answer' must be \[start, end\] or a list of them, not \[\[\]\]"),
         ({**QUERY, "answer": [1]}, r"'answer' must be \[start, end\] or a list of them, not \[1\]"),
         ({**QUERY, "answer": [[1, 2], 3]}, r"'answer' must be \[start, end\] or a list of them"),
         ({**QUERY, "answer": [2, 1]}, "'answer': 'start' 2.0 lies after 'end' 1.0"),
@@ -268,3 +268,20 @@ def test_qvhighlights_names_are_read_in_a_json_list_too(tmp_path: Path) -> None:
     assert (second.video, second.query, second.golds) == ("b", "it spins", (Span(0, 1),))
     path.write_text(json.dumps([{"qid": 1, "vid": "a", "query": "it jumps"}]))
     assert read_grounding_examples(path)[0].golds == ()
+
+
+def test_full_stops_within_candidates_tell_them_apart(tmp_path: Path) -> None:
+    row = {**QUESTION, "candidates": ["1.5", "15", "15."], "answer": "15"}
+    (example,) = read_qa_examples(write(tmp_path, [row]))
+    assert example.answer == 1
+    assert [example.is_right(index) for index in range(3)] == [False, True, True]
+
+
+@pytest.mark.parametrize("nothing", [None, []])
+def test_a_row_without_annotation_among_others_is_a_bad_row(nothing: Any, tmp_path: Path) -> None:
+    rows = [{"qid": i, "vid": "v", "query": "a", "relevant_windows": x} for i, x in enumerate([[[0, 1]], nothing])]
+    with pytest.raises(AnnotationError, match="row 1: 'answer' is missing, and other rows have it"):
+        read_grounding_examples(write(tmp_path, rows))
+    skipped: list[str] = []
+    assert [example.id for example in read_grounding_examples(write(tmp_path, rows), skipped)] == ["0"]
+    assert len(skipped) == 1
