@@ -193,16 +193,27 @@ def chat_prompt(
     return prompt
 
 
-_LEAD = r"[\s\"'*]*(?:(?:the|best|correct|right|final|answer|option|choice|is)\b[\s:\"'*]*)*"
+_OPENING = r"[\s\"'*`]*(?:(?:sure|certainly|of course|okay|ok)\b[\s,.:!]*)?"
+_LEAD = _OPENING + r"(?:(?:the|best|correct|right|final|answer|ans|option|choice|is)\b[\s.:\"'*`]*)*"
 _NAMED_LETTER = re.compile(
-    rf"{_LEAD}[(\[]?\s*(?P<alone>[a-z])[\"'*]*[ \t]*(?:[)\].:,\n]|$)|{_LEAD}(?<=option |choice )(?P<after>[a-z])\b",
+    rf"{_LEAD}[(\[]?\s*(?P<alone>[a-z])[\"'*`]*[ \t]*(?:[)\].:,;!?\n]|-(?=\s|$)|$)"
+    rf"|{_LEAD}(?<=option |choice )(?P<after>[a-z])\b"
+    rf"|{_LEAD}<(?P<tag>(?-i:[A-Z]))>"
+    rf"|{_LEAD}[(\[]?(?P<subject>[a-z])\s+(?:because\b|is\s+(?:the\s+)?(?:right|correct|best|answer)\b)",
     re.IGNORECASE,
 )
-"""A letter that punctuation or nothing follows, or that follows the word "option" or "choice"."""
+"""A letter that punctuation or nothing follows, or "because" or "is right"; that follows the word "option" or "choice";
+or a capital in angle brackets (a small one is a tag of HTML)."""
+_ANSWER_LEAD = re.compile(
+    rf"{_OPENING}(?:the\s+)?(?:(?:best|correct|right|final)\s+)?(?:answer|ans|option|choice)\.?\s*(?:is\b\s*:?|:)[\s\"'*`]*",
+    re.IGNORECASE,
+)
+"""What says that an option's own words follow."""
 
 
 def parse_option(answer: str, options: Sequence[str]) -> int | None:
-    """Which option an answer names: by its letter (`parse_letter`), or because it begins with the option's own words.
+    """Which option an answer names: by its letter (`parse_letter`), or because it begins with the option's own words,
+    alone or after words such as "The answer is".
 
     This is the one rule of the project for generated answers and for predictions of either format. Case and
     surrounding space do not matter. Of options that begin alike, the longest that fits is meant.
@@ -213,26 +224,53 @@ def parse_option(answer: str, options: Sequence[str]) -> int | None:
     index = parse_letter(answer)
     if index is not None:
         return index if index < len(options) else None
-    text = " ".join(answer.strip().lower().split()).lstrip("( ")
     words = [" ".join(option.lower().split()).rstrip(".") for option in options]
-    fitting = [index for index, option in enumerate(words) if option and re.match(rf"{re.escape(option)}(?!\w)", text)]
-    return max(fitting, key=lambda index: len(words[index]), default=None)
+    # Options may themselves begin as "The answer is" does, so that the whole answer is tried first.
+    for said in dict.fromkeys(
+        [answer, _ANSWER_LEAD.sub("", answer, count=1) if _ANSWER_LEAD.match(answer) else answer]
+    ):
+        text = " ".join(said.strip().lower().split()).lstrip("( ")
+        fitting = [i for i, option in enumerate(words) if option and re.match(rf"{re.escape(option)}(?!\w)", text)]
+        if fitting:
+            return max(fitting, key=lambda index: len(words[index]))
+    return None
 
 
 def parse_letter(answer: str) -> int | None:
     """Which letter an answer names at its beginning, 0 for A; None where it begins otherwise.
 
-    "(A)", "A)", "A.", "A:", "(A", "A" alone, and each of them after words such as "Answer:" or "The best option is".
+    "(A)", "A)", "A.", "A:", "A!", "A -", "(A", "`A`", "<A>", "A" alone, "A because", "A is right", and each of them
+    after words such as "Answer:", "Sure!" or "The best option is".
     Any other letter that a word follows is an article or a part of a name: "A dog", "(A dog", "Answer: a dog".
     """
     match = _NAMED_LETTER.match(answer)
-    return LETTERS.index((match["alone"] or match["after"]).upper()) if match else None
+    return LETTERS.index(match[match.lastgroup or 0].upper()) if match else None
 
 
 def parse_two_numbers(answer: str) -> tuple[float, float] | None:
     """The two numbers of a generated answer: "From second 3.5 to second 12.0.", "<frame2> to <frame7>", ".5 to 2".
 
-    None where there are not exactly two; callers count those.
+    Times of a clock are read in seconds: "0:03 to 1:07" is 3 to 67. None where there are not exactly two; callers count
+    those. None too where one is negative, which no time and no frame is ("3-5" and "3 -5" are ranges); and for decimal
+    commas, as "3,5 to 7,25" cannot be told from a list of four numbers.
     """
-    numbers = [float(number) for number in re.findall(r"\d+(?:\.\d+)?|(?<![.\d])\.\d+", answer)]
+    if _NEGATIVE.search(answer):
+        return None
+    numbers = [_seconds(number) for number in _TIME.findall(answer)]
     return (numbers[0], numbers[1]) if len(numbers) == 2 else None
+
+
+_TIME = re.compile(r"(?<![\d:.])(?:\d+:)?\d+:[0-5]\d(?![\d:])(?:\.\d+)?|\d+(?:\.\d+)?|(?<![.\d])\.\d+")
+"""Minutes and seconds of a clock, with or without hours, or a plain number."""
+_NEGATIVE = re.compile(
+    r"^(?:[^\d\-\u2212]|[-\u2212](?!\.?\d))*(?<!\w)[-\u2212]\.?\d|\b(?:to|and|until|second|frame)\s+[-\u2212]\.?\d"
+)
+"""A minus sign before the first number, or after a word that a number follows; others are dashes of a range."""
+
+
+def _seconds(time: str) -> float:
+    """The seconds that a plain number, or "minutes:seconds" or "hours:minutes:seconds", says."""
+    total = 0.0
+    for part in time.split(":"):
+        total = 60 * total + float(part)
+    return total

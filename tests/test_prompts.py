@@ -159,6 +159,27 @@ SENTENCES = list(CHOICE_SENTENCES.values())
         ("B\nBecause it jumps", 1),
         ("(at the end of the video", 2),
         ("At the end", None),
+        ("B!", 1),
+        ("B?", 1),
+        ("B;", 1),
+        ("B-", 1),
+        ("B - in the middle", 1),
+        ("`B`", 1),
+        ("<B>", 1),
+        ("Ans: B", 1),
+        ("B is right", 1),
+        ("The correct option is B because", 1),
+        ("Sure! (B)", 1),
+        ("The answer is in the middle of the video.", 1),
+        ("Answer: throughout the entire video", 3),
+        ("A-frame houses", None),
+        ("<b>bold", None),
+        ("A is for apple", None),
+        ("B's turn", None),
+        ("A dog runs", None),
+        ("Sure! A dog", None),
+        ("The answer is not in the middle of the video", None),
+        ("In the middle: the answer is in the middle of the video", None),
     ],
 )
 def test_an_answer_names_an_option_or_none(answer: str, option: int | None) -> None:
@@ -174,6 +195,7 @@ def test_answers_count_as_in_the_original() -> None:
 def test_of_options_that_begin_alike_the_longest_is_meant() -> None:
     assert parse_option("the red ball bounces", ["the red", "the red ball", "the"]) == 1
     assert parse_option("theory", ["the"]) is None
+    assert parse_option("The answer is yes", ["yes", "the answer is yes"]) == 1
 
 
 @pytest.mark.parametrize(
@@ -185,6 +207,16 @@ def test_of_options_that_begin_alike_the_longest_is_meant() -> None:
         ("from 1...5", (1.0, 5.0)),
         ("at second 3", None),
         ("1, 2, 3", None),
+        ("0:03 to 1:07.5", (3.0, 67.5)),
+        ("1:02:03-1:02:05", (3723.0, 3725.0)),
+        ("at 12:15", None),
+        ("-1 to 3", None),
+        ("from -1 to 3", None),
+        ("1 to -3", None),
+        ("3-5", (3.0, 5.0)),
+        ("12s -15s", (12.0, 15.0)),
+        ("frame-2 to frame-7", (2.0, 7.0)),
+        ("3,5 to 7,25", None),
     ],
 )
 def test_the_two_numbers_of_an_answer(answer: str, numbers: tuple[float, float] | None) -> None:
