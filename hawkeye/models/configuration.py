@@ -164,6 +164,9 @@ class HawkEyeConfig(PretrainedConfig):
     def __post_init__(self, **kwargs: Any) -> None:
         kwargs.pop("use_cache", None)  # transformers' Trainer writes it into every model's configuration
         _reject_unknown("the model's configuration", kwargs, HawkEyeConfig)
+        for part in self.sub_configs_defaults:
+            if not isinstance(getattr(self, part), dict | PretrainedConfig | None):
+                raise ValueError(f"{part} must be a mapping, not {getattr(self, part)!r}")
         given_vision, given_qformer = self.vision_config, self.qformer_config
         if isinstance(self.qformer_config, dict):
             _reject_unknown("qformer_config", self.qformer_config, InstructBlipQFormerConfig)

@@ -13,7 +13,7 @@ from rich.console import Group
 from rich.text import Text
 from torch import Tensor
 from tqdm import tqdm
-from transformers import AutoTokenizer, PreTrainedTokenizerBase
+from transformers import AutoTokenizer, PretrainedConfig, PreTrainedTokenizerBase
 
 from hawkeye.config import ConfigError, ModelSettings, load_settings
 from hawkeye.files import written_whole
@@ -182,12 +182,35 @@ def _processor(
 def _read_tokenizer(name: str, config: HawkEyeConfig) -> ReadTokenizer:
     text = config.text_config
     words = read_tokenizer(name, text.vocab_size, text.model_type)
+    _refuse_swapped(words.tokenizer, name, text)
     # Prompts begin with the tokenizer's BOS: what the configuration says of special tokens must be the same.
     for key in ("bos_token_id", "eos_token_id", "pad_token_id"):
         setattr(text, key, getattr(words.tokenizer, key))
     if config.constant_bos_embedding and text.bos_token_id is None:
         raise ConfigError(f"{name}: constant_bos_embedding needs a tokenizer with a bos_token")
     return words
+
+
+def _refuse_swapped(tokenizer: PreTrainedTokenizerBase, name: str, text: PretrainedConfig) -> None:
+    """Refuses a tokenizer whose BOS is the model's EOS, and the other way round: prompts would begin with an end.
+
+    What the language model's ids are says the config.json beside the tokenizer, or else the sizes. Other differences
+    are no error: early conversions of LLaMA say 0 and 1 in config.json, and their tokenizers 1 and 2, which are right.
+
+    Raises:
+        ConfigError: naming the tokenizer and both ids.
+    """
+    said = foreign.read_json_object(Path(name, "config.json"), default={})
+    said = said["text_config"] if isinstance(said.get("text_config"), dict) else said
+    bos, eos = (said.get(key, getattr(text, key, None)) for key in ("bos_token_id", "eos_token_id"))
+    ends = eos if isinstance(eos, list) else [eos]
+    if bos is not None and bos not in ends and tokenizer.bos_token_id in ends and tokenizer.eos_token_id == bos:
+        raise ConfigError(
+            f"{name}: the tokenizer's bos_token and eos_token are swapped: {tokenizer.bos_token!r} has id "
+            f"{tokenizer.bos_token_id} and {tokenizer.eos_token!r} id {tokenizer.eos_token_id}, but the language "
+            f"model's bos_token_id is {bos} and its eos_token_id {eos}: mend tokenizer_config.json "
+            "and special_tokens_map.json"
+        )
 
 
 def _qformer_tokenizer(name: str) -> PreTrainedTokenizerBase:

@@ -74,19 +74,22 @@ def reason(error: BaseException) -> str:
 
 
 LFS_POINTER = b"version https://git-lfs"
-MARKUP = (b"<!doctype", b"<html", b"<head", b"<?xml", b"<error")
+MARKUP = (b"<!", b"<html", b"<head", b"<body", b"<?xml", b"<error")
+TEXT_ENDINGS = (".json", ".txt", ".model")
+"""Of files that may be text; the vocabularies of some models in a tokenizer.model are."""
+READ_BYTES = 256
 STAND_INS = (".safetensors", ".bin", ".pth", ".pt", ".model", ".json", ".txt")
 """Endings of the files that a model is made of, in whose stead a clone or a download may have left something else."""
 
 
 def refuse_stand_in(path: Path) -> None:
-    """Refuses a Git LFS pointer, or a web page, that bears the name of a model's file.
+    """Refuses a Git LFS pointer, or a web page, that bears the name of a model's file; of a binary one, any text.
 
     Raises:
         WeightFileError: saying what the file is, and what to do.
     """
     with path.open("rb") as file:
-        start = file.read(256).removeprefix(b"\xef\xbb\xbf").lstrip().lower()
+        start = file.read(READ_BYTES).removeprefix(b"\xef\xbb\xbf").lstrip().lower()
     if start.startswith(LFS_POINTER):
         raise WeightFileError(
             f"{path}: not a model's file but a Git LFS pointer: run 'git lfs pull' where it was cloned, or download it"
@@ -95,6 +98,24 @@ def refuse_stand_in(path: Path) -> None:
         raise WeightFileError(
             f"{path}: not a model's file but a web page: the download failed or needs a login; repeat it"
         )
+    if path.suffix not in TEXT_ENDINGS and _is_text(start):
+        kind = "JSON" if start.startswith((b"{", b"[")) else "text"
+        words = " ".join(start.decode(errors="ignore").split())[:60]
+        raise WeightFileError(
+            f"{path}: no weights but {kind}, which begins {words!r}: the download failed or needs a login; download it "
+            "again"
+        )
+
+
+def _is_text(start: bytes) -> bool:
+    """Whether the first bytes of a file are printable text; weights begin with lengths or opcodes, which are not."""
+    try:
+        text = start.decode()
+    except UnicodeDecodeError as error:
+        if error.end < len(start):
+            return False
+        text = start[: error.start].decode()  # a character that the read has cut in two
+    return bool(text) and all(sign.isprintable() or sign.isspace() for sign in text)
 
 
 def refuse_unusual_files(directory: Path) -> None:

@@ -199,11 +199,15 @@ def with_vocabulary(config: dict[str, Any], tokenizer: PreTrainedTokenizerBase) 
         "bos_token_id": tokenizer.bos_token_id,
         "eos_token_id": tokenizer.eos_token_id,
     }
-    return config | {
-        "text_config": config.get("text_config", {}) | special,
-        "qformer_config": config.get("qformer_config", {})
-        | {"vocab_size": len(tokenizer), "pad_token_id": tokenizer.pad_token_id},
+    parts = {
+        "text_config": special,
+        "qformer_config": {key: special[key] for key in ("vocab_size", "pad_token_id")},
     }
+    for part, fields in parts.items():
+        given = config.get(part) or {}
+        if isinstance(given, dict):  # what is no mapping is refused as such
+            config = config | {part: given | fields}
+    return config
 
 
 def texts_of(sources: Iterable[Source]) -> Iterable[str]:

@@ -27,6 +27,8 @@ def test_a_configuration_survives_being_written_down() -> None:
         ({"vision_config": {"dept": 2}}, "'dept' in vision_config; did you mean 'depth'"),
         ({"qformer_config": {"hidden_sizes": 2}}, "'hidden_sizes' in qformer_config; did you mean 'hidden_size'"),
         ({"text_config": {"vocab": 2}}, "'vocab' in text_config"),
+        ({"text_config": [1]}, r"text_config must be a mapping, not \[1\]"),
+        ({"vision_config": "umt"}, "vision_config must be a mapping, not 'umt'"),
         ({"text_config": {"model_type": "lama"}}, "model_type 'lama'"),
         ({"text_config": {"model_type": ["llama"]}}, "which transformers does not know"),
         ({"vision_config": {"model_type": "clip_vision_model"}}, "vision_config has model_type 'clip_vision_model'"),

@@ -266,7 +266,16 @@ def joined_letters(directory: Path, _: Tokenizers) -> Path:
     return directory
 
 
+def swapped(directory: Path, from_: Tokenizers) -> Path:
+    write_llama(directory, from_.llama)
+    for file in ("tokenizer_config.json", "special_tokens_map.json"):
+        if (directory / file).exists():
+            edit(directory / file, lambda content: content.update(bos_token="</s>", eos_token="<s>"))
+    return directory
+
+
 REFUSED = [
+    (swapped, "bos_token and eos_token are swapped: '</s>' has id 2 and '<s>' id 1", {}),
     (no_vocabulary, "vocabulary is missing .*tokenizer.model", {}),
     (pointer, "tokenizer.model: not a model's file but a Git LFS pointer", {}),
     (truncated, "the tokenizer cannot be loaded", {}),

@@ -186,3 +186,18 @@ def test_a_missing_shard_and_a_wrong_index_are_named(tmp_path: Path) -> None:
     index.write_text('{"weights": {}}')
     with pytest.raises(WeightFileError, match="not an index of shards"):
         read_weights(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["w.pth", "w.safetensors", "w.bin"])
+@pytest.mark.parametrize(
+    ("text", "kind"),
+    [
+        ("<!-- x --><body>Login", "a web page"),
+        ('{"error": "Repository not found"}', "no weights but JSON, which begins"),
+        ("Access to this repository is gated. \u00e9" * 40, "no weights but text, which begins 'access to this"),
+    ],
+)
+def test_text_in_place_of_weights_is_called_so(text: str, kind: str, name: str, tmp_path: Path) -> None:
+    (tmp_path / name).write_text(text, encoding="utf-8")
+    with pytest.raises(WeightFileError, match=rf"{name}: .*{kind}.*the download failed or needs a login"):
+        read_weights(tmp_path / name)

@@ -178,3 +178,20 @@ def test_two_runs_cannot_train_in_one_folder(folder: Path) -> None:
             train(settings(folder))
         process.communicate()
     train(settings(folder, "stages.0.steps=1", "stages.1.steps=1"))
+
+
+@pytest.mark.parametrize(
+    ("sizes", "message"),
+    [
+        ({"text_config": [1]}, "text_config must be a mapping"),
+        ({"text_config": {"hidden_size": 15}}, "hidden"),
+        ({"num_frames": "12"}, "num_frames"),
+    ],
+)
+def test_wrong_sizes_of_a_model_are_one_line_that_names_the_file(
+    sizes: dict[str, Any], message: str, folder: Path
+) -> None:
+    (folder / "model.yaml").write_text(yaml.safe_dump({"image_size": 16, "tokenizer": "words", "config": sizes}))
+    with pytest.raises(ConfigError, match=rf"model\.yaml: no model can be made of 'config' \(.*{message}") as error:
+        train(settings(folder))
+    assert "\n" not in str(error.value)
