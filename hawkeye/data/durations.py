@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from hawkeye.data.video_reader import VideoError
+from hawkeye.temporal import Span
 
 WARNED_RATIO = 0.02
 """From this share of the annotated length on, a difference is told: rounding to whole seconds stays below it in most
@@ -24,3 +27,19 @@ def compare_durations(annotated: float | None, found: float, place: str) -> str 
     if abs(found - annotated) > REFUSED_RATIO * annotated:
         raise VideoError(f"{told}: is it another video, a part of it, or a folder of frames with another 'fps'?")
     return told
+
+
+def check_begins_before_end(spans: Sequence[Span], found: float, place: str) -> None:
+    """Refuses annotated times that all lie after the video's end, of a video that is `found` seconds long.
+
+    What lies partly in the video, or of several spans one that does, can be shown and found.
+
+    Raises:
+        VideoError: naming the times and the length.
+    """
+    if spans and all(span.start >= found for span in spans):
+        times = ", ".join(f"[{span.start:g}, {span.end:g}]" for span in spans)
+        raise VideoError(
+            f"{place}: the annotated {times} lies wholly after the video's end, at {found:g} s: is it another "
+            "video, or a part of it?"
+        )

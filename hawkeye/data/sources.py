@@ -13,7 +13,7 @@ from torch.utils.data import Dataset
 from hawkeye.annotations import AnnotationError
 from hawkeye.config import ConfigError, SourceSettings, StageSettings, nearest
 from hawkeye.data.clock import choose_frames
-from hawkeye.data.durations import compare_durations
+from hawkeye.data.durations import check_begins_before_end, compare_durations
 from hawkeye.data.frames import FrameStore, ShownVideo
 from hawkeye.data.instruction import Record, read_records
 from hawkeye.data.locations import file_of, locate
@@ -196,6 +196,7 @@ class TrainingSet(Dataset["Sample | Unreadable"]):
     def _sample(self, own: tuple[int, int], record: Record, video: ShownVideo, rng: np.random.Generator) -> Sample:
         source = self.sources[own[0]]
         warning = compare_durations(record.duration, video.duration, record.place) or ""
+        check_begins_before_end([record.segment] if record.segment else [], video.duration, record.place)
         window, drawn = draw_window(record, source.settings, rng, self.num_frames)
         window = window or Span(0.0, video.duration)
         frames, seconds, positions = self._read(video, window, rng)
@@ -237,7 +238,10 @@ class TrainingSet(Dataset["Sample | Unreadable"]):
             if (index, row) == own:
                 continue
             other = self.sources[index]
-            turns = turns_in(other.records[row], other.settings, window, duration, rng, count)
+            asked = other.records[row]
+            if asked.segment is not None and asked.segment.start >= duration:
+                continue  # an annotation of another video; it is told where the row's own turn comes
+            turns = turns_in(asked, other.settings, window, duration, rng, count)
             if turns:
                 conversations.append(turns)
         return tuple(conversations)

@@ -11,7 +11,7 @@ from tqdm import tqdm
 
 from hawkeye.config import ConfigError
 from hawkeye.console import printable, warn
-from hawkeye.data.durations import compare_durations
+from hawkeye.data.durations import check_begins_before_end, compare_durations
 from hawkeye.data.video import VideoError, VideoReader, open_video
 from hawkeye.evaluation.answering import Answerer
 from hawkeye.evaluation.belief import search_windows
@@ -67,6 +67,7 @@ def calibrate(settings: EvaluationSettings) -> tuple[Path, Responses]:
                     for example in examples:
                         if told := compare_durations(example.duration, reader.duration, example.place):
                             warn(told)
+                        check_begins_before_end(example.golds, reader.duration, example.place)
                     observed.append(observe(answerer, reader, examples, settings.seed, tasks_of_video[0].wording))
             except VideoError as error:
                 warn(f"left out: {error}")

@@ -12,9 +12,10 @@ from tqdm import tqdm
 from hawkeye import processes
 from hawkeye.annotations import read_json, reading
 from hawkeye.console import printable
-from hawkeye.data.durations import compare_durations
+from hawkeye.data.durations import check_begins_before_end, compare_durations
 from hawkeye.data.video import VideoError, VideoReader, open_video
 from hawkeye.evaluation.answering import Answerer
+from hawkeye.evaluation.examples import GroundingExample
 from hawkeye.evaluation.grounding import AnswerError
 from hawkeye.evaluation.items import Item, check_grounded, check_videos, items_of, path_of, read_tasks, readable
 from hawkeye.evaluation.predictions import Row
@@ -175,6 +176,8 @@ def _answer_chunk(answerer: Answerer, chunk: list[Item]) -> list[Row]:
                 found = readers[task.videos.path(example), task.videos.fps].duration
                 try:
                     compare_durations(example.duration, found, example.place)
+                    if isinstance(example, GroundingExample):
+                        check_begins_before_end(example.golds, found, example.place)
                     fitting.append((task, example))
                 except VideoError as error:
                     rows.append(task.failed(example, str(error)).as_row())

@@ -17,7 +17,7 @@ from torch.optim.lr_scheduler import LambdaLR
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from hawkeye.annotations import read_json
-from hawkeye.config import ConfigError, StageSettings, TrainSettings, differences, load_settings
+from hawkeye.config import ConfigError, ModelSettings, StageSettings, TrainSettings, differences, load_settings
 from hawkeye.data.sources import Source
 from hawkeye.files import sha256, write_json
 from hawkeye.training.checkpoints import COMPLETE
@@ -37,6 +37,8 @@ OF_NO_RESULT = frozenset(
 PATHS = frozenset({"model", "weights", "deepspeed"})
 """Settings that may be written in several ways, absolute or from a folder."""
 DATA = "data.json"
+MODEL = "model.json"
+"""In a run's folder: what the model's file of sizes said when the run began."""
 
 
 def check_changes(settings: TrainSettings) -> None:
@@ -127,6 +129,28 @@ def keep_data(settings: TrainSettings, sources: Mapping[str, Source]) -> None:
     write_json(path, found)
 
 
+def keep_model(settings: TrainSettings) -> None:
+    """Notes the sizes of the run's new model; where an earlier go of the run has trained one of others, refuses these.
+
+    A model's directory is not compared: its weights are those of the checkpoints once a stage has begun.
+
+    Raises:
+        ConfigError: naming each field of the sizes that is not what it was.
+    """
+    source, path = Path(settings.model), settings.output_dir / MODEL
+    if not source.is_file():
+        return
+    found = load_settings(source, ModelSettings).model_dump(mode="json")
+    has_started = any(_has_started(settings, stage.name) for stage in settings.stages)
+    changes = differences(read_json(path, dict), found) if has_started and path.exists() else []
+    if changes:
+        raise ConfigError(
+            f"{settings.output_dir}: this run goes on from checkpoints that fix the model of {source}: "
+            f"{'; '.join(changes)}; set them as they were, or choose another output_dir"
+        )
+    write_json(path, found)
+
+
 class ApplyChanges(TrainerCallback):
     """Gives a stage that goes on from a checkpoint what the configuration says now, where the checkpoint says other."""
 
@@ -155,3 +179,4 @@ class ApplyChanges(TrainerCallback):
             group["lr"] = self.stage.learning_rate * ratio(scheduler.last_epoch)
             if group.get(DECAYS, group["weight_decay"] > 0):
                 group["weight_decay"] = self.settings.weight_decay
+        scheduler._last_lr = [group["lr"] for group in optimizer.param_groups]  # what the next step's figures tell

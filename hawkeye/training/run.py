@@ -37,7 +37,7 @@ from hawkeye.training.checks import (
     read_sources,
 )
 from hawkeye.training.curve import draw_curve
-from hawkeye.training.resume import changes_of, check_changes, keep_data
+from hawkeye.training.resume import changes_of, check_changes, keep_data, keep_model
 from hawkeye.training.start import choose_trained, start_model
 from hawkeye.training.trainer import StageTrainer, check_finite
 from hawkeye.training.watch import Interrupted
@@ -93,6 +93,7 @@ def _train(settings: TrainSettings) -> Path:
         checks = check_videos(settings, sources, frames)
     if processes.is_main():
         keep_data(settings, sources)
+        keep_model(settings)
         keep_settings(settings)
     describe(model, sources, checks)
     for index, stage in enumerate(settings.stages):
@@ -207,8 +208,9 @@ def run_stage(
         trainer.train(resume_from_checkpoint=str(last) if last else None)
     if trainer.signals.is_stopping:
         raise Interrupted(f"stopped at step {trainer.state.global_step}; the same command goes on from there")
-    trainer.check_result()
     trainer.watch.tell(stage.name)
+    trainer.watch.check_learned(stage.name)
+    trainer.check_result()
     weights = trainer.all_weights()
     if settings.deepspeed is not None:
         check_finite(weights or {}, f"stage {stage.name}")

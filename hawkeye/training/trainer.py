@@ -142,7 +142,7 @@ class StageTrainer(Trainer):
         if norm is not None and not math.isfinite(norm) and not leaves_it_to_the_library:
             logger.warning("the gradients' norm is %s in step %d: skipped", norm, self.state.global_step + 1)
             model.zero_grad()
-            self.watch.count(0, 0, is_skipped=True)
+            self.watch.drop_step()
         return norm
 
     def _watch_overflows(self) -> None:

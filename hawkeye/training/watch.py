@@ -26,7 +26,7 @@ MIN_SAMPLES = 100
 
 PATIENCE_SECONDS = 20
 """How long after a signal a step may still wait for its data."""
-COUNTS = ("samples", "unreadable", "skipped", "cut")
+COUNTS = ("samples", "unreadable", "skipped", "cut", "learned")
 """What `StepWatch` counts."""
 
 
@@ -53,6 +53,8 @@ class StepWatch(TrainerCallback, ExportableState):
         self.unreadable = 0
         self.skipped = 0
         self.cut = 0
+        self.learned = 0
+        self._in_step = 0
         self.unreadable_by_source: Counter[str] = Counter()
         self._told: set[str] = set()
 
@@ -62,7 +64,31 @@ class StepWatch(TrainerCallback, ExportableState):
         counts: dict[str, Any] = saved.get(type(self).__name__, {}).get("attributes", {})
         for name in COUNTS:
             setattr(self, name, counts.get(name, getattr(self, name)))
+        if counts and "learned" not in counts:  # a checkpoint from before these were counted
+            self.learned = self.samples - self.unreadable
         self.unreadable_by_source = Counter(counts.get("unreadable_by_source", {}))
+
+    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:  # noqa: ARG002
+        """The step's samples count as learned from, unless the step was dropped."""
+        self.learned += self._in_step
+        self._in_step = 0
+
+    def drop_step(self) -> None:
+        """Counts the step as skipped: nothing is learned from its samples."""
+        self._in_step = 0
+        self.count(0, 0, is_skipped=True)
+
+    def check_learned(self, stage: str) -> None:
+        """Refuses to call a stage done in which nothing was learned.
+
+        Raises:
+            TrainingError: if no sample of the stage has changed a weight, on every process alike.
+        """
+        if not self.learned:
+            raise TrainingError(
+                f"stage {stage}: no sample was learned from: {self.unreadable} of {self.samples} were unreadable, "
+                f"{self.skipped} batches skipped; the log names each, and nothing is saved"
+            )
 
     def tell(self, stage: str) -> None:
         """Logs what a stage has gone without."""
@@ -97,6 +123,7 @@ class StepWatch(TrainerCallback, ExportableState):
         self.samples += samples
         self.unreadable += unreadable
         self.skipped += is_skipped
+        self._in_step += 0 if is_skipped else samples - unreadable
         self.cut += cut
         if self.samples >= MIN_SAMPLES and self.unreadable > self.max_unreadable_ratio * self.samples:
             raise TrainingError(

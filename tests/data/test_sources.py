@@ -230,3 +230,20 @@ def test_a_row_s_duration_is_compared_with_the_video_s(
     else:
         assert isinstance(sample, Sample)
         assert sample.warning == (told if outcome == "odd" else "")
+
+
+@pytest.mark.parametrize("represent", ["choice", "seconds"])
+def test_a_segment_after_the_video_s_end_is_unreadable(represent: Any, folder: Path, tmp_path: Path) -> None:
+    row = grounding_row("a.mp4", SECONDS + 1, SECONDS + 2)
+    row["QA"][0]["neg_end_sec"] = 2 * SECONDS
+    if represent == "seconds":
+        row["QA"][0]["a"] = "From %.1f to %.1f."
+    path = tmp_path / "rows.json"
+    path.write_text(json.dumps([row]))
+    settings = SourceSettings(annotations=path, videos=".", represent=represent)
+    data = training_set(folder, {"g": read_source("g", settings, folder)}, {"g": 1.0})
+    told = f"{path} row 0: the annotated [25, 26] lies wholly after the video's end, at 24 s"
+    for index in range(20):
+        sample = data[index]
+        assert isinstance(sample, Unreadable)
+        assert sample.reason.startswith(told)

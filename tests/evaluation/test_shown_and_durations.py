@@ -50,3 +50,13 @@ def test_a_question_shows_its_seconds_or_the_whole_video(shown: str, folder: Pat
     assert results["shown"] == {"what": shown}
     assert "as the original shows STAR's" in results["definitions"]["shown"]
     assert results["failures"] == []
+
+
+def test_a_query_whose_segments_all_lie_after_the_video_fails(folder: Path) -> None:
+    late = [{**QUERIES[0], "answer": [[20, 30], [8, 9]]}, {**QUERIES[1], "answer": [[20, 30], [7, 9]]}]
+    write_rows(folder, "grounding", late)
+    results = evaluate(settings(folder, "videoqa={}"), ScriptedAnswerer(oracle))
+    ((place, error),) = [(failure["place"], failure["error"]) for failure in results["failures"]]
+    assert place == f"{folder}/grounding.json row 0"
+    assert error.startswith(f"{place}: the annotated [20, 30], [8, 9] lies wholly after the video's end, at 8 s")
+    assert (results["grounding"]["queries"], results["grounding"]["failed"]) == (2, 1)

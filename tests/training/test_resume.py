@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -57,6 +58,11 @@ def test_what_checkpoints_fix_is_refused_by_name(folder: Path, monkeypatch: pyte
     for override, told in REFUSED.items():
         with pytest.raises(ConfigError, match=told):
             train(settings(folder, NO_CACHE, override))
+    sizes = (folder / "model.yaml").read_text()
+    (folder / "model.yaml").write_text(sizes.replace("num_query_tokens: 2", "num_query_tokens: 3"))
+    with pytest.raises(ConfigError, match=r"fix the model of .*model\.yaml: config\.num_query_tokens was 2 and is 3"):
+        train(settings(folder, NO_CACHE))
+    (folder / "model.yaml").write_text(f"# the same sizes\n{sizes}")
     shutil.copy(folder / "plain.json", folder / "plain.former")
     (folder / "plain.json").write_text(json.dumps(json.loads((folder / "plain.json").read_text())[:1]))
     with pytest.raises(ConfigError, match="trained on other rows of the sources plain: restore their files"):
@@ -103,6 +109,8 @@ def test_learning_rate_its_course_and_weight_decay_are_applied(folder: Path, mon
     assert resumed == fresh[-8:]
     log = (folder / "out" / "train.log").read_text()
     assert "goes on with another configuration: stages.two.learning_rate was 0.01 and is 0.004" in log
+    told = re.findall(r"stage two step (\d+) of 12 loss .* learning rate (\S+)", log)
+    assert told == [(str(step + 1), f"{rate:.2e}") for step, rate, _ in resumed]
     assert (folder / "out" / "two" / "checkpoint-9").exists()  # saved every three steps, as is said now
 
 

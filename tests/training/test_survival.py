@@ -188,7 +188,9 @@ def test_a_batch_whose_only_sample_is_unreadable_is_gone_without(how: tuple[str,
 
 def test_steps_without_anything_to_learn_change_no_weight(folder: Path) -> None:
     (folder / "v.mp4").write_bytes(b"no video")
-    train(one_stage(folder, *ONE_AT_A_TIME, *ONLY_PLAIN, "save_steps=4"))
+    with pytest.raises(TrainingError, match="stage one: no sample was learned from: 12 of 12 were unreadable"):
+        train(one_stage(folder, *ONE_AT_A_TIME, *ONLY_PLAIN, "save_steps=4"))
+    assert not (folder / "out" / "model").exists()
     first, last = (folder / "out" / "one" / f"checkpoint-{step}" for step in (8, 12))
     assert_equal_weights(first, last)
     assert step_counts(last)["unreadable"] == 12

@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import time
+from typing import Any
 
 import pytest
 import torch
@@ -47,7 +48,9 @@ def test_counts_come_back_from_a_checkpoint() -> None:
     watch.count(10, 1, is_skipped=True)
     watch.count(5, 0, is_skipped=True)
     watch.count(7, 2, is_skipped=False, cut=4)
-    counts = {"samples": 22, "unreadable": 3, "skipped": 2, "cut": 4, "unreadable_by_source": {"webvid": 1}}
+    watch.on_step_end(TrainingArguments(output_dir="x", use_cpu=True), TrainerState(), TrainerControl())
+    counts: dict[str, Any] = {"samples": 22, "unreadable": 3, "skipped": 2, "cut": 4, "learned": 5}
+    counts["unreadable_by_source"] = {"webvid": 1}
     limits = {"max_unreadable_ratio": 0.5, "max_skipped_steps": 9}
     assert watch.state() == {"args": limits, "attributes": counts}
     again = StepWatch.from_state(json.loads(json.dumps(watch.state())))
@@ -91,3 +94,21 @@ def test_a_signal_does_not_wait_for_a_stuck_loader(monkeypatch: pytest.MonkeyPat
         with pytest.raises(Interrupted, match="no data has come for"), throughput.waiting():
             time.sleep(30)
     assert signal.getitimer(signal.ITIMER_REAL) == (0.0, 0.0)
+
+
+def test_a_stage_that_learned_nothing_is_refused() -> None:
+    watch = StepWatch(max_unreadable_ratio=1.0, max_skipped_steps=9)
+    step = TrainingArguments(output_dir="x", use_cpu=True), TrainerState(), TrainerControl()
+    watch.count(3, 3, is_skipped=False)
+    watch.on_step_end(*step)
+    watch.count(2, 0, is_skipped=True)
+    watch.on_step_end(*step)
+    watch.count(2, 0, is_skipped=False)
+    watch.drop_step()  # its gradients are no numbers
+    watch.on_step_end(*step)
+    with pytest.raises(TrainingError, match="stage one: no sample was learned from: 3 of 7 were unreadable, 2 batches"):
+        watch.check_learned("one")
+    watch.count(2, 1, is_skipped=False)
+    watch.on_step_end(*step)
+    watch.check_learned("one")
+    assert watch.learned == 1
