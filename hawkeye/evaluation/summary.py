@@ -40,7 +40,7 @@ DEFINITIONS = {
     "shown": "what of their videos a task's questions show: annotated, the seconds from a row's start to its end; or "
     "whole, all of it, also what comes after the end (as the original shows STAR's)",
     "duration_warnings": "videos whose length differs from the annotated duration by more than 2 %; examples of those "
-    "that differ by more than 20 % fail",
+    "that differ by more than 20 %, and queries whose annotated times all lie after the video's end, fail",
     "random": "the expectation if every option is as probable as the others",
     "always the middle": "the figures of always answering 'middle'",
     "whole-window rule": "the figures of the answer that training asks for about an uncropped window, turn by turn",

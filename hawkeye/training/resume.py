@@ -1,6 +1,7 @@
 """A run that goes on with another configuration: what is applied, and what is refused because it cannot be.
 
-A checkpoint fixes where its stage stands in the order of the rows, what the optimiser keeps for which weights, and in
+A checkpoint fixes the model's sizes, where its stage stands in the order of the rows, what the optimiser keeps for
+which weights, and in
 which form it is written; what a finished stage was trained with cannot change at all. All else is applied from the
 next step on, and logged: learning rates and their course, weight decay, more (or, down to those done, fewer) steps,
 clipping, precision, what is shown of the rows, how much their answers count, how steps are split and how often figures
