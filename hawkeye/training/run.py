@@ -99,10 +99,10 @@ def _train(settings: TrainSettings) -> Path:
     for index, stage in enumerate(settings.stages):
         model = run_stage(model, processor, sources, frames, settings, stage, settings.seed + 1000 * index)
     if processes.is_main():
-        draw_curve(settings)
         with written_whole(final) as unfinished:
             processor.save_pretrained(unfinished)
             save_trained(model, unfinished, settings)
+        draw_curve(settings)
     processes.wait()
     return final
 
