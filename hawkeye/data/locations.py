@@ -10,7 +10,7 @@ ANY_ENDING = ".*"
 VIDEO_ENDINGS = (
     *(".mp4", ".mkv", ".webm", ".avi", ".mov", ".m4v", ".flv", ".f4v", ".wmv", ".asf", ".mpg", ".mpeg", ".vob", ".ts"),
     *(".m2ts", ".mts", ".3gp", ".3g2", ".ogv", ".mxf", ".divx", ".h264", ".264", ".hevc", ".h265", ".265", ".ivf"),
-    *(".gif", ".webp", ".apng"),
+    *(".gif", ".webp", ".apng", ".avif"),
 )
 """Of files that count as videos, in small letters. What ends otherwise can be opened by its name."""
 ENDINGS = ("", *VIDEO_ENDINGS)

@@ -242,6 +242,7 @@ def save_trained(model: HawkEye, directory: Path, settings: TrainSettings) -> No
     # What a stage has left says its type in every part; a model that was made in this process does not.
     for part in (model.config.vision_config, model.config.qformer_config, model.config.text_config):
         part.dtype = dtype
+    vars(model.config).pop("use_cache", None)  # the Trainer's, of stages that were trained in this process
     try:
         save_model(model, directory, dtype)
     except ConfigError as error:
