@@ -26,19 +26,22 @@ def process_pool(
         initializer, initargs: what each worker calls first.
     """
     return ProcessPoolExecutor(
-        limited_workers(num_workers), get_context("spawn"), initializer=_start, initargs=(initializer, initargs)
+        max(1, limited_workers(num_workers)), get_context("spawn"), initializer=_start, initargs=(initializer, initargs)
     )
 
 
-def limited_workers(num_workers: int) -> int:
-    """`num_workers`, or as many as this process may use cores, if that is less, which is logged.
+def limited_workers(num_workers: int, num_processes: int = 1) -> int:
+    """`num_workers`, or as many as this process has cores, if that is less, which is logged.
 
     Each worker holds the libraries that decode videos, some 400 MB, and keeps one core busy.
+
+    Args:
+        num_processes: of this machine that start workers at the same time, and share its cores.
     """
-    cores = available_cores()
+    cores = max(1, available_cores() // num_processes)
     if num_workers > cores:
-        logger.warning("%d worker processes are more than this machine's cores: %d are started", num_workers, cores)
-    return max(1, min(num_workers, cores))
+        logger.warning("%d worker processes are more than this process's cores: %d are started", num_workers, cores)
+    return min(num_workers, cores)
 
 
 def available_cores() -> int:

@@ -19,6 +19,7 @@ from data_preparing.internvid_g.settings import ChainSettings
 from hawkeye.annotations import AnnotationError
 from hawkeye.config import ConfigError
 from hawkeye.files import json_text, locked, remove, written_whole
+from hawkeye.parsing import parse_json
 
 Row = dict[str, Any]
 
@@ -108,9 +109,9 @@ class Log:
                 if not line.endswith(b"\n"):
                     break
                 try:
-                    row = json.loads(line)
+                    row = parse_json(line.decode())
                     self._places[row["key"]] = (row["digest"], self._end, len(line))
-                except (ValueError, TypeError, KeyError, RecursionError) as error:
+                except (ValueError, TypeError, KeyError) as error:
                     raise AnnotationError(
                         f"{self.path} line {number}: is damaged ({type(error).__name__}: {error}); delete the line "
                         "to do its video again, or the file to do all"
@@ -134,7 +135,7 @@ class Log:
         _, start, length = self._places[key]
         with self.path.open("rb") as file:
             file.seek(start)
-            row = json.loads(file.read(length))
+            row = parse_json(file.read(length).decode())
         return Outcome(key, row["rows"], row["lost"], row["error"])
 
     def append(self, outcome: Outcome, digest: str) -> None:

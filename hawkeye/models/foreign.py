@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 from collections.abc import Iterator
@@ -11,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from hawkeye.config import ConfigError
+from hawkeye.parsing import ParseError, parse_json, read_text
 
 logger = logging.getLogger(__name__)
 
@@ -166,8 +166,8 @@ def read_json_object(path: Path, default: dict[str, Any] | None = None) -> dict[
     if default is not None and not path.exists():
         return default
     try:
-        content = json.loads(path.read_text(encoding="utf-8-sig"))
-    except (OSError, ValueError, RecursionError) as error:
+        content = parse_json(read_text(path))
+    except (OSError, ParseError) as error:
         raise WeightFileError(f"{path}: cannot be read as JSON ({reason(error)})") from None
     if not isinstance(content, dict):
         raise WeightFileError(f"{path}: must hold a JSON object, not {type(content).__name__}")

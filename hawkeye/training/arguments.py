@@ -11,7 +11,7 @@ from transformers import TrainingArguments
 
 from hawkeye import processes
 from hawkeye.config import ConfigError, StageSettings, TrainSettings
-from hawkeye.pools import available_cores
+from hawkeye.pools import limited_workers
 
 logger = logging.getLogger(__name__)
 
@@ -71,11 +71,8 @@ class OneDeviceArguments(TrainingArguments):
 
 
 def loader_workers(num_workers: int) -> int:
-    """`num_workers`, or the cores that this process has for them if those are fewer, which is logged."""
-    cores = max(1, available_cores() // int(os.environ.get("LOCAL_WORLD_SIZE") or 1))
-    if num_workers > cores:
-        logger.warning("num_workers is %d, but a process has %d cores here: %d are started", num_workers, cores, cores)
-    return min(num_workers, cores)
+    """What `limited_workers` leaves of `num_workers` where the node's processes share its cores."""
+    return limited_workers(num_workers, int(os.environ.get("LOCAL_WORLD_SIZE") or 1))
 
 
 def warn_of_idle_devices() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import shutil
 from pathlib import Path
@@ -16,6 +15,7 @@ from hawkeye import processes
 from hawkeye.files import sha256, write_json, written_whole
 from hawkeye.models.checkpoint import to_original
 from hawkeye.models.weight_files import read_weights
+from hawkeye.parsing import parse_json
 
 logger = logging.getLogger(__name__)
 
@@ -107,7 +107,7 @@ def what_is_damaged(checkpoint: Path) -> str | None:
         text = (checkpoint / COMPLETE).read_text(encoding="utf-8")
         if not text:  # written before checksums were kept
             return None
-        written: dict[str, str] = json.loads(text)
+        written: dict[str, str] = parse_json(text)
         for name, checksum in written.items():
             if not (checkpoint / name).is_file():
                 return f"{name} is missing"

@@ -159,13 +159,13 @@ def test_a_process_uses_one_device_and_says_so(
 def test_a_run_starts_no_more_loaders_than_there_are_cores(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr("hawkeye.training.arguments.available_cores", lambda: 8)
+    monkeypatch.setattr("hawkeye.pools.available_cores", lambda: 8)
     assert (loader_workers(0), loader_workers(8)) == (0, 8)
     assert not caplog.records
     assert loader_workers(3000) == 8
     monkeypatch.setenv("LOCAL_WORLD_SIZE", "4")
     assert loader_workers(3) == 2
-    assert "num_workers is 3, but a process has 2 cores here: 2 are started" in caplog.text
+    assert "3 worker processes are more than this process's cores: 2 are started" in caplog.text
 
 
 def test_two_runs_cannot_train_in_one_folder(folder: Path) -> None:
