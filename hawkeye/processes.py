@@ -62,6 +62,11 @@ def rank() -> int:
     return distributed.get_rank() if distributed.is_initialized() else 0
 
 
+def count_on_node() -> int:
+    """How many of them the launcher has started on this machine."""
+    return int(os.environ.get("LOCAL_WORLD_SIZE") or 1)
+
+
 def is_main() -> bool:
     """Whether this process is the one that writes logs and models."""
     return rank() == 0

@@ -110,10 +110,8 @@ def choose_frames(
         ValueError: if `num_frames` is not positive.
         VideoError: if the window begins where the video has ended.
     """
-    if window is not None and window.start >= video.duration:
-        raise VideoError(
-            f"{video.path}: the window begins at second {window.start:g}, the video ends at {video.duration:g}"
-        )
+    if window is not None:
+        check_window(video, window)
     clock = Clock(video)
     ticking = clock.ticking(window) if window is not None else None
     if rng is None:
@@ -124,6 +122,18 @@ def choose_frames(
         start, end = np.clip(np.array([ticking.start, ticking.end]) * clock.rate / clock.num_ticks, 0.0, 1.0).tolist()
     frames = clock.shown(training_indices(num_frames, clock.num_ticks, start, end, rng))
     return frames if window is None else clock.within(window, frames)
+
+
+def check_window(video: Timeline, window: Span) -> None:
+    """Refuses a window of which a video shows nothing.
+
+    Raises:
+        VideoError: if the window begins where the video has ended.
+    """
+    if window.start >= video.duration:
+        raise VideoError(
+            f"{video.path}: the window begins at second {window.start:g}, the video ends at {video.duration:g}"
+        )
 
 
 def thinned(video: Timeline, max_fps: float) -> tuple[np.ndarray, float]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections import OrderedDict
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -20,6 +19,7 @@ from hawkeye.data.video import VideoReader, read_windows
 from hawkeye.evaluation.responses import Responses
 from hawkeye.models.hawkeye import HawkEye
 from hawkeye.models.processing import HawkEyeProcessor
+from hawkeye.pools import available_cores
 from hawkeye.prompts import STOP, Turn, qformer_text
 from hawkeye.temporal import Span
 
@@ -152,7 +152,7 @@ class Answerer:
         for view in views:
             by_reader.setdefault(id(view.reader), []).append(view)
         # Videos are decoded side by side; one reader serves one thread at a time.
-        with ThreadPoolExecutor(max_workers=min(len(by_reader), os.cpu_count() or 1)) as pool:
+        with ThreadPoolExecutor(max_workers=min(len(by_reader), available_cores())) as pool:
             parts = list(pool.map(self._read, by_reader.values()))
         shown = {view.key: window for part, read in zip(by_reader.values(), parts) for view, window in zip(part, read)}
         pixels = torch.stack([shown[view.key][0] for view in views])

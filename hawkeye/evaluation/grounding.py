@@ -10,7 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from hawkeye.data.video import VideoError, VideoReader
+from hawkeye.data.clock import check_window
+from hawkeye.data.video import VideoReader
 from hawkeye.evaluation.answering import LONGEST_TIME, Answerer, Question, View
 from hawkeye.evaluation.settings import Decoding
 from hawkeye.prompts import (
@@ -49,10 +50,7 @@ class Query:
         end = self.reader.duration
         if self.window is None:
             return Span(0.0, end)
-        if self.window.start >= end:
-            raise VideoError(
-                f"{self.reader.path}: the window begins at second {self.window.start:g}, the video ends at {end:g}"
-            )
+        check_window(self.reader, self.window)
         return Span(self.window.start, min(self.window.end, end))
 
 

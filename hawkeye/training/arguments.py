@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 from pathlib import Path
 
 import torch
@@ -72,7 +71,7 @@ class OneDeviceArguments(TrainingArguments):
 
 def loader_workers(num_workers: int) -> int:
     """What `limited_workers` leaves of `num_workers` where the node's processes share its cores."""
-    return limited_workers(num_workers, int(os.environ.get("LOCAL_WORLD_SIZE") or 1))
+    return limited_workers(num_workers, processes.count_on_node())
 
 
 def warn_of_idle_devices() -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -14,6 +13,7 @@ import torch
 from torch import nn
 from transformers import PreTrainedConfig
 
+from hawkeye import processes
 from hawkeye.annotations import WAY_OUT, AnnotationError
 from hawkeye.config import ConfigError, SourceSettings, StageSettings, TrainSettings
 from hawkeye.data.frame_cache import FrameCache
@@ -23,6 +23,7 @@ from hawkeye.data.packed import Packed
 from hawkeye.data.sources import Source, read_source
 from hawkeye.data.video import VideoError, open_video
 from hawkeye.models.processing import HawkEyeProcessor
+from hawkeye.pools import available_cores
 from hawkeye.prompts import VISUAL_MARKER, Turn, conversation, frames_message
 
 logger = logging.getLogger(__name__)
@@ -137,7 +138,7 @@ def check_shared_memory(stage: StageSettings, workers: int, batch_bytes: int) ->
     shared = Path("/dev/shm")
     if not workers or not shared.is_dir():  # other systems have no such limit
         return
-    needed = workers * BATCHES_PER_WORKER * batch_bytes * int(os.environ.get("LOCAL_WORLD_SIZE") or 1)
+    needed = workers * BATCHES_PER_WORKER * batch_bytes * processes.count_on_node()
     free = shutil.disk_usage(shared).free
     if needed > free:
         raise ConfigError(
@@ -197,7 +198,7 @@ def check_videos(
         missing = [f"{path}: no such file" for path in paths if not there[path]]
         if isinstance(frames, FrameCache):
             opened = len(found)
-            unreadable = list(frames.fill(sorted(found), torch.get_num_threads(), source.settings.fps).values())
+            unreadable = list(frames.fill(sorted(found), available_cores(), source.settings.fps).values())
         else:
             opened = min(OPENED_PER_SOURCE, len(found))
             unreadable = _failures(source, found, opened, settings.seed)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,6 +9,7 @@ import torch
 from rich.table import Table
 from torch import Tensor, nn
 
+from hawkeye import processes
 from hawkeye.models.weight_files import read_weights
 from hawkeye.tables import table
 
@@ -23,9 +23,9 @@ class HostMemory:
     shared: int
     """Mapped from the model's files, once for all processes of the node."""
 
-    def of_node(self, processes: int) -> int:
-        """Of all processes together."""
-        return processes * self.own + self.shared
+    def of_node(self, count: int) -> int:
+        """Of all `count` processes together."""
+        return count * self.own + self.shared
 
 
 def host_memory(model: nn.Module, directory: Path | None) -> HostMemory:
@@ -48,13 +48,13 @@ def host_memory(model: nn.Module, directory: Path | None) -> HostMemory:
 
 def host_memory_table(model: nn.Module, directory: Path | None) -> Table:
     """The plan's line about it, for the processes that the launcher starts on a node."""
-    processes = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+    count = processes.count_on_node()
     memory = host_memory(model, directory)
-    title = f"Host memory at the start, of a node with {processes} process{'es' if processes > 1 else ''}"
+    title = f"Host memory at the start, of a node with {count} process{'es' if count > 1 else ''}"
     rows = table(title, "weights", "GB of each process", "GB shared by all", "GB together")
     frozen = {weight.dtype for weight in model.parameters() if not weight.requires_grad}
     told = "in float32" if frozen <= {torch.float32} else "frozen ones in " + _names(frozen)
-    rows.add_row(told, *(f"{size / 1e9:.2f}" for size in (memory.own, memory.shared, memory.of_node(processes))))
+    rows.add_row(told, *(f"{size / 1e9:.2f}" for size in (memory.own, memory.shared, memory.of_node(count))))
     if directory is not None and not memory.shared and frozen:
         rows.caption = (
             f"frozen weights are shared where the files have them in the type of frozen_precision: hawkeye convert "
