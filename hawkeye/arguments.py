@@ -119,7 +119,7 @@ def make_grammar() -> argparse.ArgumentParser:
 
     data = commands.add_parser("data", help="look at a folder of data")
     check = data.add_subparsers(dest="what", required=True).add_parser(
-        "check", help="what is there, what is missing and where it is to be had, and what cannot be read"
+        "check", help="what is there, what is missing and where to get it, and what cannot be read"
     )
     check.add_argument("--json", action="store_true", help="print JSON, one object per annotation file and line")
     check.add_argument("folder", type=Path, nargs="?", default=Path("data"), help="the folder (default: data)")

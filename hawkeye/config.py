@@ -51,7 +51,7 @@ class SourceSettings(Settings):
         "folder of frames, or .mp4, .mkv, .webm and the like.",
     )
     fps: float | None = Field(None, gt=0, description="Frames per second of folders of frames.")
-    where: str = Field("", description="Where the annotations and the videos are to be had.")
+    where: str = Field("", description="Where to get the annotations and the videos.")
     max_examples: int | None = Field(None, gt=0, description="A random sample of so many rows; all by default.")
     skip_bad_rows: bool | None = Field(
         None, description="Leave this file's bad rows out, and count them; null: as the run's `skip_bad_rows` says."
@@ -139,7 +139,7 @@ class TrainSettings(Settings):
     """One training run."""
 
     name: str = Field(description="Name of the run.")
-    source: str = Field("", description="Where the data is to be had, for sources that do not say it.")
+    source: str = Field("", description="Where to get the data, for sources that do not say it.")
     model: Path = Field(description="A model directory to start from, or a YAML of sizes for random weights.")
     output_dir: Path = Field(description="Where checkpoints, logs and the final model go.")
     seed: int = Field(0, ge=0, description="Decides weights, order and every random choice.")

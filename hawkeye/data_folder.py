@@ -124,7 +124,7 @@ def what_is_wrong(findings: Sequence[Finding]) -> list[str]:
 
 
 def sources_of_missing(findings: Sequence[Finding]) -> list[str]:
-    """Where what is missing is to be had: a line for each place, with what is had there."""
+    """Where to get what is missing: a line for each origin, with what comes from there."""
     wanted: dict[str, list[str]] = {}
     for finding in findings:
         expected = finding.expected

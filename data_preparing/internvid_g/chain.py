@@ -32,6 +32,6 @@ def run_chain(stages: Sequence[type[Stage]], settings: ChainSettings) -> list[St
 
     Raises:
         AnnotationError: if a stage's input is missing or cannot be read.
-        ConfigError: if a model or the engine is not to be had.
+        ConfigError: if a model or the engine is not available.
     """
     return [run_stage(stage(settings), ENGINES[settings.engine]) for stage in stages]

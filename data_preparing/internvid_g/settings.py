@@ -61,7 +61,7 @@ class CaptionSettings(Settings):
     """Describing the middle frame of each merged scene."""
 
     model: str = Field("Salesforce/blip2-flan-t5-xxl", description="Name or directory of an image-to-text model.")
-    prompt: str = Field("Describe this image in detail.", description="What the model is told.")
+    prompt: str = Field("Describe this image in detail.", description="The prompt of the captioning model.")
     min_seconds: float = Field(1.0, ge=0, description="Shorter scenes get no caption.")
     max_new_tokens: int | None = Field(None, gt=0, description="Longest caption; the model's own default if not told.")
 

@@ -1,4 +1,4 @@
-"""`hawkeye evaluate --list`: the benchmarks, the files that each expects, and where they are to be had."""
+"""`hawkeye evaluate --list`: the benchmarks, the files that each expects, and where to get them."""
 
 from __future__ import annotations
 

@@ -105,9 +105,8 @@ def random_figures(target: Target, max_turns: int) -> list[Figures]:
     """
     bounds = [bound for gold in target.golds for bound in (gold.start, gold.end)]
     crossed = {0: 1.0}  # windows that a bound divides: probability by start, counted in half lengths
-    within = defaultdict[float, float](
-        float
-    )  # the others: probability by length of the shortest annotated span around them
+    # The others: probability by length of the shortest annotated span around them.
+    within = defaultdict[float, float](float)
     ious, shares, figures = list[float](), list[float](), list[Figures]()  # of walks that have stopped
     for turn in range(max_turns + 1):
         length = target.video.duration / 2**turn

@@ -95,7 +95,7 @@ class EvaluationSettings(Settings):
     grounded_qa: str | None = Field(
         None, description="The task of `videoqa` whose questions are also the queries of `grounding`, by video and id."
     )
-    source: str = Field("", description="Where the annotations and the videos are to be had.")
+    source: str = Field("", description="Where to get the annotations and the videos.")
     average_precision: bool = Field(
         False, description="Also mean average precision of the ranked spans, as QVHighlights has it."
     )
