@@ -272,5 +272,7 @@ def check_finite(weights: Mapping[str, Tensor], where: str) -> None:
     parts = ((name, getattr(weight, "ds_tensor", weight)) for name, weight in weights.items())
     broken = [name for name, part in parts if part.is_floating_point() and not bool(part.isfinite().all())]
     if processes.any_of(bool(broken)):
-        names = f", {broken[0]} among them" if broken else ""
-        raise TrainingError(f"{where}: {len(broken)} of {len(weights)} weights are not finite{names}: not saved")
+        reason = "weights of another process are not finite"
+        if broken:
+            reason = f"{len(broken)} of {len(weights)} weights are not finite, {broken[0]} among them"
+        raise TrainingError(f"{where}: {reason}: not saved")
