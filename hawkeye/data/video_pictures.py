@@ -82,6 +82,10 @@ class FolderReader(VideoReader):
             raise VideoError(f"{path}: the folder holds no frames ({', '.join(sorted(IMAGE_SUFFIXES))})")
         if fps is None:
             raise VideoError(f"{path}: a folder of frames needs its frame rate; pass fps")
+        # Opening a pipe would wait for a writer, and a device may never end. What is missing is named when it is read.
+        special = sorted(file.name for file in files if file.exists() and not (file.is_file() or file.is_dir()))
+        if special:
+            raise VideoError(f"{path}: holds {special[0]}, which is a pipe or a device and no picture")
         self.files = sorted(files, key=lambda file: _natural(file.name))
         super().__init__(path, np.arange(len(files)) / fps, fps)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -178,6 +179,14 @@ def test_frames_are_turned_as_their_exif_data_says(suffix: str, tmp_path: Path) 
     with open_video(tmp_path, fps=1) as reader:
         (shown,) = reader.frames([0])
     assert np.abs(shown.astype(int) - frame).mean() < 5
+
+
+def test_a_pipe_among_the_frames_of_a_folder_is_refused_at_opening(tmp_path: Path) -> None:
+    Image.new("RGB", (4, 4)).save(tmp_path / "0.png")
+    os.mkfifo(tmp_path / "1.png")
+
+    with pytest.raises(VideoError, match=r"holds 1\.png, which is a pipe"):
+        open_video(tmp_path, fps=1)
 
 
 def test_a_huge_frame_in_a_folder_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
