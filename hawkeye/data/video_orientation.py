@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import struct
 from dataclasses import dataclass
 
@@ -33,3 +34,9 @@ def orientation(matrix: bytes) -> Orientation:
     if abs(a) + abs(d) >= abs(b) + abs(c):
         return Orientation(False, a < 0, d < 0)
     return Orientation(True, c < 0, b < 0)
+
+
+def turned(degrees: int) -> Orientation:
+    """Of a pure counterclockwise turn, as `frame.rotation` has it."""
+    cos, sin = (round(part(math.radians(degrees)) * 2**16) for part in (math.cos, math.sin))
+    return orientation(struct.pack("=5i", cos, -sin, 0, sin, cos))

@@ -12,7 +12,7 @@ from av.video.reformatter import VideoReformatter
 
 from hawkeye.data.video_file import OpenFile, VideoFile
 from hawkeye.data.video_listing import list_frames
-from hawkeye.data.video_orientation import Orientation, orientation
+from hawkeye.data.video_orientation import Orientation, orientation, turned
 from hawkeye.data.video_reader import VideoError, VideoReader, one_line
 
 _WORTH_SEEKING = 16
@@ -171,10 +171,14 @@ class PyAVReader(VideoReader):
         if frame.rotation not in self.orientations:
             # PyAV's side data and their frame hold each other, until the garbage collector runs: a small one is lent.
             lent = frame.reformat(16, 16, format="gray", threads=1)
-            matrix = lent.side_data.get("DISPLAYMATRIX")
-            self.orientations[frame.rotation] = (
-                orientation(bytes(matrix)) if isinstance(matrix, SideData) else Orientation()
-            )
+            try:
+                matrix = lent.side_data.get("DISPLAYMATRIX")
+            except ValueError:  # a frame with a kind of side data that PyAV does not know (EXIF) yields none
+                self.orientations[frame.rotation] = turned(frame.rotation)
+            else:
+                self.orientations[frame.rotation] = (
+                    orientation(bytes(matrix)) if isinstance(matrix, SideData) else Orientation()
+                )
         return self.orientations[frame.rotation]
 
     def _free(self) -> None:

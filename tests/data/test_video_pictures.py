@@ -196,3 +196,21 @@ def test_a_huge_frame_in_a_folder_is_refused(tmp_path: Path, monkeypatch: pytest
         pytest.raises(VideoError, match=r"frame0\.png: pictures of 64 x 48 have more than 3071 pixels"),
     ):
         reader.frames([0])
+
+
+@pytest.mark.parametrize(("orientation", "shape"), [(1, (8, 16, 3)), (3, (8, 16, 3)), (6, (16, 8, 3))])
+def test_a_picture_that_is_read_as_a_video_may_carry_exif_data(
+    orientation: int, shape: tuple[int, ...], tmp_path: Path
+) -> None:
+    image = Image.new("RGB", (16, 8), "red")
+    image.paste("blue", (0, 0, 8, 8))
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = orientation
+    image.save(tmp_path / "picture.jpg", exif=exif, quality=95, subsampling=0)
+
+    with open_video(tmp_path / "picture.jpg") as reader:
+        (frame,) = reader.frames([0])
+
+    assert frame.shape == shape
+    blue_first = frame[1, 1, 2] > 128
+    assert blue_first == (orientation != 3)
