@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 
 from hawkeye.arguments import make_grammar, parse
 from hawkeye.console import console, guarded, one_line, say
+from hawkeye.files import json_text
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -61,7 +61,10 @@ def _evaluate(options: argparse.Namespace) -> None:
     if options.list:
         from hawkeye.evaluation.listing import BENCHMARKS, benchmarks_table, list_benchmarks
 
-        benchmarks = list_benchmarks(options.config or BENCHMARKS, options.overrides)
+        folder, overrides = options.config or BENCHMARKS, options.overrides
+        if "=" in str(folder):  # no CONFIG: what stands first changes the listed ones
+            folder, overrides = BENCHMARKS, [str(folder), *overrides]
+        benchmarks = list_benchmarks(folder, overrides)
         if options.json:
             _print_json_lines(benchmark.to_dict() for benchmark in benchmarks)
         else:
@@ -83,7 +86,7 @@ def _evaluate(options: argparse.Namespace) -> None:
     if not processes.is_main():
         return
     if options.json:
-        print(json.dumps(results, allow_nan=False))
+        print(json_text(results))
     else:
         print_results(results, console())
         say(f"results: {settings.output_dir / 'results.json'}")
@@ -159,7 +162,7 @@ def _check_data(options: argparse.Namespace) -> int:
 
 def _print_json_lines(rows: Iterable[dict[str, Any]]) -> None:
     for row in rows:
-        print(json.dumps(row, allow_nan=False))
+        print(json_text(row))
 
 
 def _convert(options: argparse.Namespace) -> None:

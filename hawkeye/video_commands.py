@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hawkeye.console import say, warn
+from hawkeye.files import json_text
 from hawkeye.inputs import text_of
 from hawkeye.versions import versions
 
@@ -168,4 +168,4 @@ def _print_json(pipeline: Pipeline, video: Path, asked: str, values: dict[str, A
         "note": pipeline.note,
         "versions": versions(),
     }
-    print(json.dumps(told, allow_nan=False), flush=True)
+    print(json_text(told), flush=True)

@@ -248,6 +248,8 @@ def test_benchmarks_are_listed_with_what_they_expect(
     assert "nextgqa-recursive_grounding.json, nextqa-test.json (1/2)" in printed
     assert "20 files (0/20)" in printed
     assert "videos/qvhighlights (missing)" in printed
+    assert main(["evaluate", "--list", "data_dir=none"]) == 0  # of the project's own benchmarks
+    assert "charades_sta" in capsys.readouterr().out
     assert main(["evaluate", "--list", str(tmp_path)]) == 2
     assert "holds no configurations" in capsys.readouterr().err
     assert main(["evaluate"]) == 2

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,6 +10,7 @@ from pathlib import Path
 from data_preparing.shapes.build import WorldSettings, build_world, draw_plans
 from data_preparing.shapes.contact_sheet import write_contact_sheet
 from hawkeye.console import guarded, say
+from hawkeye.pools import available_cores
 
 SHEET_VIDEOS = 8
 
@@ -42,7 +42,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--seed", type=_whole(0), default=0, help="decides everything (default 0)")
     parser.add_argument("--train-videos", type=_whole(1), default=2000, help="training videos (default 2000)")
     parser.add_argument("--test-videos", type=_whole(1), default=320, help="test videos (default 320)")
-    parser.add_argument("--workers", type=_whole(1), default=os.cpu_count() or 1, help="processes (default: all cores)")
+    parser.add_argument("--workers", type=_whole(1), default=available_cores(), help="processes (default: all cores)")
     parser.add_argument(
         "--contact-sheet", type=Path, metavar="FILE", help="also draw twelve frames of a few test videos as a picture"
     )

@@ -81,7 +81,7 @@ class FolderReader(VideoReader):
         if not files:
             raise VideoError(f"{path}: the folder holds no frames ({', '.join(sorted(IMAGE_SUFFIXES))})")
         if fps is None:
-            raise VideoError(f"{path}: a folder of frames needs its frame rate; pass fps")
+            raise VideoError(f"{path}: a folder of frames needs its frame rate: pass fps (--fps)")
         # Opening a pipe would wait for a writer, and a device may never end. What is missing is named when it is read.
         special = sorted(file.name for file in files if file.exists() and not (file.is_file() or file.is_dir()))
         if special:

@@ -108,7 +108,7 @@ def test_a_folder_of_frames_is_in_natural_order(tmp_path: Path) -> None:
 
 
 def test_a_folder_needs_its_frame_rate(tmp_path: Path) -> None:
-    with pytest.raises(VideoError, match="v: a folder of frames needs its frame rate; pass fps"):
+    with pytest.raises(VideoError, match="v: a folder of frames needs its frame rate: pass fps"):
         open_video(write_folder(tmp_path / "v"))
 
 
