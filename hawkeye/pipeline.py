@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -46,12 +47,15 @@ def model_directory(name: str | Path) -> Path:
         ConfigError: if there is none; it names the nearest.
     """
     directory = shipped_models().get(str(name)) or path_of(name, "model")
-    if directory.is_file() or (not directory.is_dir() and directory.suffix in (".pth", ".pt", ".safetensors")):
+    # os.path, unlike pathlib, takes a name that is too long for one that is not there.
+    if os.path.isfile(directory) or (
+        not os.path.isdir(directory) and directory.suffix in (".pth", ".pt", ".safetensors")
+    ):
         raise ConfigError(
             f"model {str(name)!r}: a model is a directory, and this names a file of weights; "
             f"'hawkeye convert BASE_MODEL {directory} --output DIRECTORY' puts a checkpoint together with its base"
         )
-    if not (directory / "config.json").is_file():
+    if not os.path.isfile(directory / "config.json"):
         hint = nearest(str(name), list(shipped_models()))
         raise ConfigError(f"model {str(name)!r}: no such model, and no directory that holds one{hint}")
     return directory
